@@ -1,0 +1,77 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/error.h"
+
+namespace layeravatar {
+namespace {
+namespace fs = std::filesystem;
+
+class AtomicFileTest : public ::testing::Test {
+ protected:
+  fs::path folder = fs::temp_directory_path() / ("lav_core_" + std::to_string(::getpid()));
+  void SetUp() override { fs::create_directories(folder); }
+  void TearDown() override { fs::remove_all(folder); }
+  [[nodiscard]] std::ptrdiff_t entries() const {
+    return std::distance(fs::directory_iterator(folder), fs::directory_iterator());
+  }
+};
+
+TEST(Error, KindIsTheExitCodeOfTheStyleGuide) {
+  EXPECT_EQ(Error(ErrorKind::kInput, "x").exit_code(), 3);
+  EXPECT_EQ(Error(ErrorKind::kPeer, "x").exit_code(), 9);
+}
+
+TEST(Error, CheckNamesConditionAndMessage) {
+  try {
+    LAV_CHECK(1 + 1 == 3, "arithmetic");
+    FAIL() << "did not throw";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kInternal);
+    EXPECT_NE(std::string(e.what()).find("arithmetic (failed: 1 + 1 == 3)"), std::string::npos) << e.what();
+  }
+}
+
+TEST_F(AtomicFileTest, CommitPutsTheWholeFileUnderItsName) {
+  write_file(folder / "a.txt", "old");
+  write_file(folder / "a.txt", "new content");
+  EXPECT_EQ(read_file(folder / "a.txt"), "new content");
+  EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(AtomicFileTest, WithoutCommitTheOldFileStaysAndNothingIsLeft) {
+  write_file(folder / "a.txt", "old");
+  {
+    AtomicFile file(folder / "a.txt");
+    file.write("half");
+    EXPECT_EQ(entries(), 2);
+  }
+  EXPECT_EQ(read_file(folder / "a.txt"), "old");
+  EXPECT_EQ(entries(), 1);
+}
+
+TEST_F(AtomicFileTest, MissingFolderIsAnOutputErrorThatNamesTheFile) {
+  try {
+    write_file(folder / "none" / "a.txt", "x");
+    FAIL() << "did not throw";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kOutput);
+    EXPECT_NE(std::string(e.what()).find("a.txt: cannot create: "), std::string::npos) << e.what();
+  }
+}
+
+TEST_F(AtomicFileTest, MissingInputSaysSo) {
+  try {
+    (void)read_file(folder / "none.txt");
+    FAIL() << "did not throw";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kInput);
+    EXPECT_NE(std::string(e.what()).find("none.txt: cannot open: "), std::string::npos) << e.what();
+  }
+}
+
+}  // namespace
+}  // namespace layeravatar
