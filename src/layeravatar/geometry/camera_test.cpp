@@ -1,0 +1,79 @@
+#include "layeravatar/geometry/camera.h"
+
+#include <gtest/gtest.h>
+
+#include "layeravatar/core/error.h"
+
+namespace layeravatar::geometry {
+namespace {
+
+// Values of spec/body_and_data.md section 17.
+TEST(Camera, TrainingViewsHaveTheReleasesNamesAndMatrices) {
+  const auto cameras = training_cameras(1024);
+  ASSERT_EQ(cameras.size(), 54u);
+  EXPECT_EQ(cameras[0].name, "000_000");
+  EXPECT_EQ(cameras[3 * 17 + 1].name, "340_001");
+  const double first[12] = {1, 0, 0, 0, 0, -0.921060994003, -0.389418342309, 3.894183423087,
+                            0, 0.389418342309, -0.921060994003, 9.210609940029};
+  const double last[12] = {0.939692620786, 0, 0.342020143326, -3.420201433257, 0, -1, 0, 0,
+                           0.342020143326, 0, -0.939692620786, 9.396926207859};
+  const auto a = invert_rigid(cameras[0].camera.camera_from_world);
+  const auto b = invert_rigid(cameras[52].camera.camera_from_world);
+  for (std::size_t i = 0; i < 12; ++i) {
+    EXPECT_NEAR(a[i], first[i], 1e-11) << i;
+    EXPECT_NEAR(b[i], last[i], 1e-11) << i;
+  }
+}
+
+TEST(Camera, ProjectsTheSpecsPoints) {
+  const auto cameras = training_cameras(1024);
+  const auto level = project(cameras[1].camera, {0.1, 0.35, 0});
+  EXPECT_NEAR(level.x, 561.5, 1e-9);
+  EXPECT_NEAR(level.y, 336.5, 1e-9);
+  EXPECT_NEAR(level.depth, 10, 1e-12);
+  const auto above = project(cameras[3].camera, {0.1, 0.35, 0.05});
+  EXPECT_NEAR(above.x, 550.7629, 1e-4);
+  EXPECT_NEAR(above.y, 362.9874, 1e-4);
+  EXPECT_NEAR(above.depth, 9.788926, 1e-6);
+}
+
+TEST(Camera, TurntableStartsInFrontAndTurnsToTheSubjectsLeft) {
+  const auto cameras = turntable_cameras(512);
+  EXPECT_DOUBLE_EQ(cameras[0].focal, 2500);
+  EXPECT_NEAR(cameras[0].centre()[2], 10, 1e-12);
+  EXPECT_NEAR(cameras[9].centre()[0], 10, 1e-12);
+}
+
+TEST(Camera, ViewPermutationIsTheReleases) {
+  EXPECT_EQ(view_permutation(0, 10, 10), (std::vector<std::int64_t>{4, 1, 7, 5, 3, 9, 0, 8, 6, 2}));
+  EXPECT_EQ(view_permutation(0, 54, 8), (std::vector<std::int64_t>{26, 33, 3, 36, 17, 21, 25, 51}));
+}
+
+TEST(Camera, ReadsNestedAndFlatMatrices) {
+  const std::string nested = R"({"cam_param": [[1,0,0,0],[0,-1,0,0],[0,0,-1,10],[0,0,0,1]]})";
+  const std::string flat = R"({"cam_param": [1,0,0,0,0,-1,0,0,0,0,-1,10,0,0,0,1]})";
+  EXPECT_EQ(parse_cam_param(nested, "a")[0], parse_cam_param(flat, "b")[0]);
+  EXPECT_EQ(parse_cam_param(R"({"cam_param": [[1,0,0,0,0,-1,0,0,0,0,-1,10,0,0,0,1]]})", "c").size(), 1u);
+}
+
+TEST(Camera, RejectsMalformedFilesWithOneClearLine) {
+  const auto message = [](const std::string& text) {
+    try {
+      (void)parse_cam_param(text, "f.json");
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kInput);
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_EQ(message("{}"), "f.json: 'cam_param' is missing");
+  EXPECT_NE(message("{").find("f.json: "), std::string::npos);
+  EXPECT_NE(message(R"({"cam_param": [1,2]})").find("expected 4x4"), std::string::npos);
+  EXPECT_NE(message(R"({"cam_param": [2,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]})").find("not orthonormal"), std::string::npos);
+  EXPECT_EQ(message(R"({"cam_param": [1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,2]})"),
+            "f.json: 'cam_param': last row is not 0 0 0 1");
+  EXPECT_NE(message(R"({"cam_param": ["x",0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]})").find("expected 4x4"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace layeravatar::geometry
