@@ -48,7 +48,8 @@ void MacroParams::check() const {
   within("proportions", proportions, 0);
   double sum = 0;
   for (const double share : race) {
-    within("race", share, 0);
+    if (!(share >= 0) || !std::isfinite(share))
+      throw Error(ErrorKind::kConfig, "people.race = " + std::to_string(share) + ", must be a finite number >= 0");
     sum += share;
   }
   if (sum <= 0) throw Error(ErrorKind::kConfig, "people.race = 0, 0, 0; at least one share must be positive");
