@@ -5,58 +5,18 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <utility>
 
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/people/three_json.h"
 
 namespace layeravatar::people {
 namespace {
-using nlohmann::json;
+using namespace three_json;
 
 constexpr float kDecimetresPerUnit = 0.001F;
-constexpr std::int32_t kFaceType = 11;  // three.js 3.1: quad, material, vertex uvs
-constexpr std::size_t kFaceRecord = 10;
-
-[[noreturn]] void reject(const std::string& file, const std::string& what) {
-  throw Error(ErrorKind::kInput, file + ": " + what);
-}
-
-json parse_json(const std::string& text, const std::string& file) {
-  try {
-    return json::parse(text);
-  } catch (const json::exception& e) {
-    reject(file, e.what());
-  }
-}
-
-template <class T>
-std::vector<T> numbers(const json& value, const char* key, const std::string& file, std::size_t multiple) {
-  if (!value.is_array()) reject(file, fmt::format("'{}' is missing; expected a list of numbers", key));
-  if (value.size() % multiple != 0)
-    reject(file, fmt::format("'{}': expected a multiple of {} numbers, found {}", key, multiple, value.size()));
-  std::vector<T> out;
-  out.reserve(value.size());
-  for (const auto& entry : value) {
-    if (!entry.is_number()) reject(file, fmt::format("'{}': expected numbers, found {}", key, entry.type_name()));
-    const double number = entry.get<double>();
-    if (!std::isfinite(number) || std::abs(number) > 2e9) reject(file, fmt::format("'{}': number out of range", key));
-    out.push_back(static_cast<T>(number));
-  }
-  return out;
-}
-
-void check_index(std::int32_t id, std::size_t count, const char* key, const std::string& file) {
-  if (id < 0 || static_cast<std::size_t>(id) >= count)
-    reject(file, fmt::format("'{}': index {} out of range 0..{}", key, id, static_cast<std::int64_t>(count) - 1));
-}
-
-const json& member(const json& object, const char* key) {
-  static const json kNone;
-  return object.is_object() && object.contains(key) ? object[key] : kNone;
-}
 
 void read_rig(const json& root, const std::string& file, BaseMesh& mesh) {
   const auto& joints = member(member(root, "metadata"), "joint_pos_idxs");
@@ -101,11 +61,8 @@ void read_rig(const json& root, const std::string& file, BaseMesh& mesh) {
 BaseMesh parse_base_mesh(const std::string& json_text, const std::string& file) {
   const json root = parse_json(json_text, file);
   BaseMesh mesh;
-  const auto xyz = numbers<float>(member(root, "vertices"), "vertices", file, 3);
-  for (std::size_t i = 0; i < xyz.size(); i += 3) mesh.vertices.push_back({xyz[i], xyz[i + 1], xyz[i + 2]});
-  const auto& uvs = member(root, "uvs");
-  const auto uv = numbers<float>(uvs.is_array() && !uvs.empty() ? uvs[0] : json(), "uvs", file, 2);
-  for (std::size_t i = 0; i < uv.size(); i += 2) mesh.uvs.push_back({uv[i], uv[i + 1]});
+  mesh.vertices = points(member(root, "vertices"), file);
+  mesh.uvs = first_uv_set(root, file);
   const auto& materials = member(root, "materials");
   if (!materials.is_array()) reject(file, "'materials' is missing");
   for (const auto& material : materials) {
@@ -113,18 +70,10 @@ BaseMesh parse_base_mesh(const std::string& json_text, const std::string& file) 
     if (!name.is_string()) reject(file, "'materials': entry without DbgName");
     mesh.groups.push_back(name.get<std::string>());
   }
-  const auto faces = numbers<std::int32_t>(member(root, "faces"), "faces", file, kFaceRecord);
-  for (std::size_t i = 0; i < faces.size(); i += kFaceRecord) {
-    const auto* f = faces.data() + i;
-    if (f[0] != kFaceType)
-      reject(file, fmt::format("'faces': record {} has type {}; expected {}", i / kFaceRecord, f[0], kFaceType));
-    for (int k = 1; k <= 4; ++k) check_index(f[k], mesh.vertices.size(), "faces", file);
-    check_index(f[5], mesh.groups.size(), "faces", file);
-    for (int k = 6; k <= 9; ++k) check_index(f[k], mesh.uvs.size(), "faces", file);
-    mesh.quads.push_back({f[1], f[2], f[3], f[4]});
-    mesh.quad_group.push_back(f[5]);
-    mesh.quad_uvs.push_back({f[6], f[7], f[8], f[9]});
-  }
+  Quads quads = read_quads(root, mesh.vertices.size(), mesh.uvs.size(), mesh.groups.size(), file);
+  mesh.quads = std::move(quads.vertices);
+  mesh.quad_uvs = std::move(quads.uvs);
+  mesh.quad_group = std::move(quads.material);
   read_rig(root, file, mesh);
   return mesh;
 }
