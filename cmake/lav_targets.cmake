@@ -1,7 +1,7 @@
 # lav_add_library(splat SOURCES a.cpp ... LINKS lav::core ... [TORCH])   one library per folder
 # lav_add_test(splat SOURCES a_test.cpp ... [LINKS ...])                 one test program per library
-# g++ 12 reports -Wrestrict falsely inside std::string (GCC bug 105329).
-set(LAV_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wno-restrict -Werror)
+# g++ 12 reports -Wrestrict inside std::string (GCC bug 105329) and -Wfree-nonheap-object inside std::vector falsely.
+set(LAV_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wno-restrict -Wno-free-nonheap-object -Werror)
 
 function(lav_add_library name)
   cmake_parse_arguments(A "TORCH" "" "SOURCES;LINKS" ${ARGN})
