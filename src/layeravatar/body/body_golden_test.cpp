@@ -1,141 +1,34 @@
 // Holds the body to recorded outputs of the public implementation on a small synthetic model.
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <fstream>
-#include <iterator>
 #include <map>
 
 #include "layeravatar/body/body_model.h"
+#include "layeravatar/body/smplx_file.h"
 #include "layeravatar/body/weight_volume.h"
-#include "layeravatar/core/error.h"
+#include "layeravatar/io/npy.h"
 
 namespace layeravatar::body {
 namespace {
 
 using Arrays = std::map<std::string, std::vector<double>>;
 
-template <class T>
-T load(const std::string& bytes, std::size_t at) {
-  T value{};
-  LAV_CHECK(at + sizeof value <= bytes.size(), "golden file is truncated");
-  std::memcpy(&value, bytes.data() + at, sizeof value);
-  return value;
-}
-
-template <class T>
-std::vector<double> widen(const std::string& bytes, std::size_t at) {
-  std::vector<double> out;
-  for (; at + sizeof(T) <= bytes.size(); at += sizeof(T)) out.push_back(static_cast<double>(load<T>(bytes, at)));
-  return out;
-}
-
-/// Values as they lie in the file.
-std::vector<double> parse_values(const std::string& npy, const std::string& header, std::size_t data) {
-  if (header.find("'<f4'") != std::string::npos) return widen<float>(npy, data);
-  if (header.find("'<f8'") != std::string::npos) return widen<double>(npy, data);
-  if (header.find("'<i8'") != std::string::npos) return widen<std::int64_t>(npy, data);
-  if (header.find("'<i4'") != std::string::npos) return widen<std::int32_t>(npy, data);
-  if (header.find("'<u4'") != std::string::npos) return widen<std::uint32_t>(npy, data);
-  return {};
-}
-
-/// Values in C order.
-std::vector<double> parse_npy(const std::string& npy) {
-  const std::size_t data = 10U + load<std::uint16_t>(npy, 8);
-  const std::string header = npy.substr(10, data - 10);
-  const std::vector<double> values = parse_values(npy, header, data);
-  if (values.empty() || header.find("'fortran_order': False") != std::string::npos) return values;
-  std::vector<std::size_t> shape;
-  for (std::size_t at = header.find('(') + 1; header[at] != ')';) {
-    std::size_t used = 0;
-    shape.push_back(std::stoul(header.substr(at), &used));
-    at = header.find_first_of("0123456789)", at + used);
-  }
-  std::vector<double> out(values.size());
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    std::size_t rest = i;
-    std::size_t block = out.size();
-    std::size_t from = 0;
-    for (std::size_t axis = shape.size(); axis-- > 0;) {  // stride of an axis: the sizes before it
-      block /= shape[axis];
-      from += rest % shape[axis] * block;
-      rest /= shape[axis];
-    }
-    out[i] = values[from];
-  }
-  return out;
-}
-
-/// Trusted little-endian archives only.
+/// Trusted archives only.
 Arrays read_golden(const std::string& name) {
-  std::ifstream in(std::string(LAV_GOLDEN_DIR "/body/") + name, std::ios::binary);
-  LAV_CHECK(in.good(), "cannot open golden file " + name);
-  const std::string zip{std::istreambuf_iterator<char>(in), {}};
-  const std::size_t end = zip.rfind("PK\x05\x06");
-  LAV_CHECK(end != std::string::npos, "not a zip archive");
+  const io::NpzReader file(std::string(LAV_GOLDEN_DIR "/body/") + name);
   Arrays out;
-  std::size_t at = load<std::uint32_t>(zip, end + 16);
-  for (int n = load<std::uint16_t>(zip, end + 10); n > 0; --n) {
-    const auto packed = load<std::uint32_t>(zip, at + 20);
-    const auto size = load<std::uint32_t>(zip, at + 24);
-    const auto name_size = load<std::uint16_t>(zip, at + 28);
-    const std::size_t local = load<std::uint32_t>(zip, at + 42);
-    const std::size_t begin = local + 30 + load<std::uint16_t>(zip, local + 26) + load<std::uint16_t>(zip, local + 28);
-    std::string npy(size, '\0');
-    if (load<std::uint16_t>(zip, at + 10) == 0) {
-      npy = zip.substr(begin, size);
-    } else {
-      z_stream stream{};
-      LAV_CHECK(inflateInit2(&stream, -15) == Z_OK, "zlib");
-      stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(zip.data() + begin));
-      stream.avail_in = packed;
-      stream.next_out = reinterpret_cast<Bytef*>(npy.data());
-      stream.avail_out = size;
-      const int status = inflate(&stream, Z_FINISH);
-      inflateEnd(&stream);
-      LAV_CHECK(status == Z_STREAM_END, "corrupt golden file");
-    }
-    const std::string member = zip.substr(at + 46, name_size);
-    out[member.substr(0, member.rfind(".npy"))] = parse_npy(npy);
-    at += 46U + name_size + load<std::uint16_t>(zip, at + 30) + load<std::uint16_t>(zip, at + 32);
+  for (const auto& key : file.names()) {
+    const auto values = io::to_floats(file.read(key));
+    out[key].assign(values.begin(), values.end());
   }
   return out;
 }
 
 std::vector<float> narrow(const std::vector<double>& values) { return {values.begin(), values.end()}; }
 
-BodyModel golden_body() {
-  const Arrays a = read_golden("SMPLX_NEUTRAL.npz");
-  BodyModel m;
-  m.v_template = narrow(a.at("v_template"));
-  m.j_regressor = narrow(a.at("J_regressor"));
-  m.weights = narrow(a.at("weights"));
-  const auto& tree = a.at("kintree_table");
-  m.parents.assign(tree.begin(), tree.begin() + kJoints);
-  m.faces.assign(a.at("f").begin(), a.at("f").end());
-  const std::size_t rows = m.v_template.size();
-  const auto& shape = a.at("shapedirs");
-  const std::size_t columns = shape.size() / rows;
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t l = 0; l < kShapeColumns; ++l) {
-      const std::size_t from = l < kBetas ? l : l - kBetas + (columns >= 400 ? 300 : 10);
-      m.shapedirs.push_back(static_cast<float>(shape[i * columns + from]));
-    }
-  }
-  const auto& correctives = a.at("posedirs");
-  m.posedirs.resize(correctives.size());
-  for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t f = 0; f < kPoseFeatures; ++f) {
-      m.posedirs[f * rows + i] = static_cast<float>(correctives[i * kPoseFeatures + f]);
-    }
-  }
-  m.prepare();
-  return m;
-}
+BodyModel golden_body() { return read_smplx_npz(LAV_GOLDEN_DIR "/body/SMPLX_NEUTRAL.npz").model; }
 
 /// Row b of `expected`, within the measured noise floor times 20.
 void expect_row(const std::string& name, const std::vector<float>& found, const Arrays& arrays, std::size_t b) {
