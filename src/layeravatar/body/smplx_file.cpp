@@ -39,6 +39,7 @@ SmplxFile read_smplx_npz(const std::filesystem::path& path) {
   if (vertices.shape.size() != 2 || vertices.shape[1] != 3)
     reject(file, "array 'v_template'; expected (V, 3), found " + io::shape_text(vertices.shape));
   const std::int64_t count = vertices.shape[0];
+  if (count == 0) reject(file, "array 'v_template'; expected at least one vertex, found (0, 3)");
   if (count == kSmplVertices) reject(file, "this is an SMPL/SMPL-H model (6890 vertices); expected SMPL-X (10475)");
   m.v_template = io::to_floats(vertices);
 

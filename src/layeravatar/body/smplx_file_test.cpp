@@ -58,6 +58,11 @@ TEST_F(SmplxFileTest, AnSmplModelIsNamed) {
   EXPECT_EQ(message(), "this is an SMPL/SMPL-H model (6890 vertices); expected SMPL-X (10475)");
 }
 
+TEST_F(SmplxFileTest, NoVertices) {
+  arrays["v_template"] = io::make_array(io::DType::kF32, {0, 3});
+  EXPECT_EQ(message(), "array 'v_template'; expected at least one vertex, found (0, 3)");
+}
+
 TEST_F(SmplxFileTest, NonFiniteNumbers) {
   auto bad = io::make_array(io::DType::kF32, {300, 3});
   bad.at<float>()[7] = std::numeric_limits<float>::quiet_NaN();
