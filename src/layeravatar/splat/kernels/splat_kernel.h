@@ -1,0 +1,96 @@
+// The layered splatter: full image, five components, inner body, depth and component weights from one depth-sorted list.
+// Maths: spec/body_and_data.md sections 8 to 10. Plain C++, no LibTorch.
+#pragma once
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace layeravatar::splat {
+
+inline constexpr int kComponents = 5;             // body, top, hair, shoes, bottom
+inline constexpr std::uint8_t kNoComponent = 255; // drawn in the full image alone
+
+struct SplatView {
+  std::array<float, 12> camera_from_world;  // 3 x 4, row-major
+  float focal = 0;                          // pixels
+  int width = 0, height = 0;
+};
+
+/// N Gaussians.
+struct SplatInput {
+  const float* means;               // [N, 3]
+  const float* covariances;         // [N, 6] xx xy xz yy yz zz
+  const float* colours;             // [N, 3]
+  const float* opacities;           // [N]
+  const std::uint8_t* components;   // [N] 0..4 or kNoComponent
+  std::int64_t count;
+  SplatView view;
+  std::array<float, 3> background;
+  float min_opacity;                // Gaussians at or below take part in nothing
+  bool with_components;             // component and inner outputs are wanted
+  bool empty_is_black;              // an output without Gaussians is zero instead of background
+};
+
+/// Planar images; each may be filled or, for the component outputs, null when not wanted.
+struct SplatImages {
+  float* full;               // [3, H, W]
+  float* alpha;              // [H, W]
+  float* depth;              // [H, W]
+  float* components;         // [5, 3, H, W]
+  float* component_alphas;   // [5, H, W]
+  float* inner_alpha;        // [H, W]
+  float* component_weights;  // [5, H, W]
+};
+
+/// One projected Gaussian.
+struct ProjectedSplat {
+  float x, y;                  // pixels
+  float conic_a, conic_b, conic_c;
+  float opacity;
+  float r, g, b;
+  float depth;
+  std::int16_t x0, x1, y0, y1; // pixels that alpha >= 1/255 can reach, inclusive; empty when x0 > x1
+  std::int16_t tile_x0, tile_x1, tile_y0, tile_y1;  // tiles touched, the ends excluded
+  std::uint32_t first_slot;    // of its (splat, tile) pairs
+  std::uint8_t component;
+  bool visible;
+};
+
+/// Kept from forward to backward.
+struct SplatScratch {
+  std::vector<ProjectedSplat> splats;     // [N]
+  std::vector<std::uint32_t> tile_start;  // [tiles + 1]
+  std::vector<std::uint32_t> list_splat;  // [pairs] by tile, then by depth, then by index
+  std::vector<std::uint32_t> list_slot;   // [pairs]
+  std::array<bool, kComponents> component_empty{};
+  bool empty = true;
+  int tiles_x = 0, tiles_y = 0;
+};
+
+/// The result does not depend on the number of threads.
+void splat_forward_cpu(const SplatInput& input, const SplatImages& out, SplatScratch& scratch);
+
+/// Gradients of the images (null: zero). Inner alpha moves geometry alone; component weights have no gradient.
+struct SplatImageGradients {
+  const float* full;
+  const float* alpha;
+  const float* depth;
+  const float* components;
+  const float* component_alphas;
+  const float* inner_alpha;
+};
+
+/// Overwritten; sums over pixels are in a fixed order.
+struct SplatGradients {
+  float* means;        // [N, 3]
+  float* covariances;  // [N, 6]
+  float* colours;      // [N, 3]
+  float* opacities;    // [N]
+};
+
+/// The reference's public gradient (section 9): alpha's clamp at 0.99 is ignored, clamped view angles only stop x and y.
+/// `images` are the outputs of the forward pass with the same input.
+void splat_backward_cpu(const SplatInput& input, const SplatImages& images, const SplatScratch& scratch,
+                        const SplatImageGradients& grad, const SplatGradients& out);
+
+}  // namespace layeravatar::splat
