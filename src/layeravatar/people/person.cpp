@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numbers>
-#include <random>
 #include <span>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/people/draw.h"
 
 namespace layeravatar::people {
 namespace {
@@ -18,23 +17,6 @@ constexpr const char* kSuits[] = {"female_casualsuit01", "female_casualsuit02", 
 constexpr const char* kShoes[] = {"shoes01", "shoes02", "shoes03", "shoes04", "shoes05", "shoes06"};
 constexpr const char* kHair[] = {"afro01",     "bob01",   "bob02",   "Braid01", "long01",
                                  "ponytail01", "short01", "short02", "short03", "short04"};
-
-/// Own transforms of the generator's bits: the standard's distributions differ between libraries.
-class Draw {
- public:
-  explicit Draw(std::uint64_t seed) : generator_(seed) {}
-  double uniform(double low, double high) {
-    return low + (high - low) * static_cast<double>(generator_() >> 11) * 0x1.0p-53;
-  }
-  double normal(double mean, double deviation) {
-    const double radius = std::sqrt(-2 * std::log(1 - uniform(0, 1)));
-    return std::clamp(mean + deviation * radius * std::cos(2 * std::numbers::pi * uniform(0, 1)), 0.0, 1.0);
-  }
-  std::string pick(std::span<const char* const> names) { return names[generator_() % names.size()]; }
-
- private:
-  std::mt19937_64 generator_;
-};
 
 float squared_distance(const Point& a, const Point& b) {
   const float x = a[0] - b[0], y = a[1] - b[1], z = a[2] - b[2];
