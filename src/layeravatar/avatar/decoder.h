@@ -1,0 +1,42 @@
+// Planes to attributes (UVTPDecoder, spec/model.md section 5).
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/sequential.h>
+#include <torch/nn/modules/conv.h>
+
+#include <span>
+
+#include "layeravatar/avatar/attributes.h"
+
+namespace layeravatar::avatar {
+
+inline constexpr std::int64_t kPlaneChannels = 12;  // 6 geometry, then 6 texture
+
+/// Parameters are named as in the release: base_net.0, base_bn, density_net.0, offset_net.0, color_net.0, cov_net.0,
+/// tex_net.0, tex_net.1. In training mode the batch's statistics normalise, in evaluation mode the running ones.
+class Decoder : public torch::nn::Module {
+ public:
+  /// PyTorch's initialisation; the offset and scale-rotation heads start at almost zero (section 5.5).
+  Decoder();
+  /// planes [S, 12, h, w] (after the activation) -> [S, 13, h, w], activations applied.
+  torch::Tensor attribute_map(const torch::Tensor& planes);
+
+ private:
+  torch::nn::Sequential base_net_, density_net_, offset_net_, color_net_, cov_net_, tex_net_;
+  torch::nn::BatchNorm2d base_bn_{nullptr};
+};
+
+/// Bilinear taps of N texture coordinates, border padded, corners not aligned: x = w u - 0.5, y = h v - 0.5.
+class MapSampler {
+ public:
+  /// uvs [N, 2] in [0, 1].
+  explicit MapSampler(std::span<const float> uvs);
+  /// map [S, C, h, w] -> [S, N, C]. Differentiable in the map, deterministic.
+  [[nodiscard]] torch::Tensor sample(const torch::Tensor& map) const;
+
+ private:
+  torch::Tensor uvs_;  // [N, 2]
+};
+
+}  // namespace layeravatar::avatar
