@@ -1,0 +1,243 @@
+#include "layeravatar/diffusion/unet.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "layeravatar/core/error.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::diffusion {
+namespace {
+
+namespace nn = torch::nn;
+using torch::Tensor;
+
+// 32 groups, or the largest number below that divides the channels.
+nn::GroupNorm group_norm(int channels) {
+  int groups = std::min(32, channels);
+  while (channels % groups != 0) --groups;
+  return nn::GroupNorm(nn::GroupNormOptions(groups, channels).eps(1e-5));
+}
+
+nn::Conv2d conv3(int in, int out, int stride = 1) {
+  return nn::Conv2d(nn::Conv2dOptions(in, out, 3).padding(1).stride(stride));
+}
+
+template <class Layer>
+Layer zeroed(Layer layer) {
+  const torch::NoGradGuard no_grad;
+  layer->weight.zero_();
+  layer->bias.zero_();
+  return layer;
+}
+
+// The release's containers leave gaps in their numbering where a layer has no parameters.
+struct Numbered : nn::Module {
+  template <class Layer>
+  Layer add(int index, Layer layer) {
+    return register_module(std::to_string(index), layer);
+  }
+};
+
+struct TimeEmbedding : nn::Module {
+  int half;
+  nn::Linear first{nullptr}, second{nullptr};
+  explicit TimeEmbedding(int base) : half(base / 2) {
+    auto blocks = register_module("blocks", std::make_shared<Numbered>());
+    first = blocks->add(0, nn::Linear(base, 4 * base));
+    second = blocks->add(2, nn::Linear(4 * base, 4 * base));
+  }
+  Tensor forward(const Tensor& t) {
+    const Tensor frequency = torch::exp(torch::arange(half, torch::kFloat32) * (-std::log(10000.0) / half));
+    const Tensor angle = t.to(torch::kFloat32).unsqueeze(1) * frequency;
+    return second->forward(torch::silu(first->forward(torch::cat({angle.cos(), angle.sin()}, 1))));
+  }
+};
+
+struct NormWithEmbedding : nn::Module {
+  nn::GroupNorm norm{nullptr};
+  nn::Linear linear{nullptr};
+  NormWithEmbedding(int channels, int embedding) {
+    norm = register_module("norm", group_norm(channels));
+    linear = register_module("embedding_layer", std::make_shared<Numbered>())->add(1, nn::Linear(embedding, 2 * channels));
+  }
+};
+
+struct ResBlock : nn::Module {
+  nn::GroupNorm norm{nullptr};
+  nn::Conv2d first{nullptr}, second{nullptr}, shortcut{nullptr};
+  std::shared_ptr<NormWithEmbedding> modulated;
+  ResBlock(int in, int out, int embedding) {
+    auto conv_1 = register_module("conv_1", std::make_shared<Numbered>());
+    norm = conv_1->add(0, group_norm(in));
+    first = conv_1->add(2, conv3(in, out));
+    modulated = register_module("norm_with_embedding", std::make_shared<NormWithEmbedding>(out, embedding));
+    second = register_module("conv_2", std::make_shared<Numbered>())->add(1, zeroed(conv3(out, out)));
+    if (in != out) shortcut = register_module("shortcut", nn::Conv2d(nn::Conv2dOptions(in, out, 1)));
+  }
+  Tensor forward(const Tensor& x, const Tensor& embedding) {
+    Tensor u = first->forward(torch::silu(norm->forward(x)));
+    const std::vector<Tensor> both = modulated->linear->forward(torch::silu(embedding)).unsqueeze(2).unsqueeze(3).chunk(2, 1);
+    u = torch::addcmul(both[1], modulated->norm->forward(u), both[0] + 1.0);
+    u = second->forward(torch::silu(u));
+    return u + (shortcut.is_empty() ? x : shortcut->forward(x));
+  }
+};
+
+struct Attention : nn::Module {
+  int heads;
+  nn::GroupNorm norm{nullptr};
+  nn::Conv1d qkv{nullptr}, proj{nullptr};
+  Attention(int channels, int head_count) : heads(head_count) {
+    norm = register_module("norm", group_norm(channels));
+    qkv = register_module("qkv", nn::Conv1d(nn::Conv1dOptions(channels, 3 * channels, 1)));
+    proj = register_module("proj", zeroed(nn::Conv1d(nn::Conv1dOptions(channels, channels, 1))));
+  }
+  Tensor forward(const Tensor& x) {
+    const std::int64_t batch = x.size(0), channels = x.size(1);
+    const Tensor flat = x.reshape({batch, channels, -1});
+    const std::int64_t per_head = channels / heads;
+    // Within each head the channels run q, k, v.
+    const std::vector<Tensor> parts = qkv->forward(norm->forward(flat)).reshape({batch * heads, 3 * per_head, -1}).chunk(3, 1);
+    const double scale = std::pow(static_cast<double>(per_head), -0.25);
+    const Tensor weights = torch::softmax(torch::bmm((parts[0] * scale).transpose(1, 2), parts[1] * scale), -1);
+    const Tensor out = torch::bmm(parts[2], weights.transpose(1, 2)).reshape({batch, channels, -1});
+    return (flat + proj->forward(out)).reshape(x.sizes());
+  }
+};
+
+struct Down : nn::Module {
+  nn::Conv2d conv{nullptr};
+  explicit Down(int channels) { conv = register_module("downsample", conv3(channels, channels, 2)); }
+};
+
+struct Up : nn::Module {
+  nn::Conv2d conv{nullptr};
+  explicit Up(int channels) { conv = register_module("conv", conv3(channels, channels)); }
+};
+
+struct Head : nn::Module {
+  nn::Conv2d conv{nullptr};
+  nn::GroupNorm gn{nullptr};
+  Head(int in, int out) {
+    conv = register_module("conv", zeroed(conv3(in, out)));
+    gn = register_module("gn", group_norm(in));
+  }
+};
+
+// What one entry of in_blocks or out_blocks does, in order.
+struct Block : nn::Module {
+  std::vector<std::shared_ptr<nn::Module>> parts;
+  int next = 0;
+  void add(std::shared_ptr<nn::Module> part) {
+    register_module(std::to_string(next++), part);
+    parts.push_back(std::move(part));
+  }
+};
+
+Tensor run(const std::vector<std::shared_ptr<nn::Module>>& parts, Tensor x, const Tensor& embedding) {
+  for (const auto& part : parts) {
+    if (auto* res = dynamic_cast<ResBlock*>(part.get())) x = res->forward(x, embedding);
+    else if (auto* attention = dynamic_cast<Attention*>(part.get())) x = attention->forward(x);
+    else if (auto* down = dynamic_cast<Down*>(part.get())) x = down->conv->forward(x);
+    else if (auto* up = dynamic_cast<Up*>(part.get()))
+      x = up->conv->forward(nn::functional::interpolate(x, nn::functional::InterpolateFuncOptions().scale_factor(std::vector<double>{2, 2}).mode(torch::kNearest)));
+    else if (auto* conv = dynamic_cast<nn::Conv2dImpl*>(part.get())) x = conv->forward(x);
+    else throw Error(ErrorKind::kInternal, "unknown part of a U-Net block");
+  }
+  return x;
+}
+
+}  // namespace
+
+void UNetConfig::check() const {
+  const auto fail = [](const std::string& message) { throw Error(ErrorKind::kConfig, message); };
+  const auto levels = static_cast<int>(channel_factors.size());
+  if (levels < 1 || levels > 10) fail(fmt::format("unet levels = {}, must be in 1..10", levels));
+  const int divisor = 1 << (levels - 1);
+  for (const int side : image_size)
+    if (side < divisor || side % divisor != 0) fail(fmt::format("unet image size = {}, must be a multiple of {}", side, divisor));
+  if (base_channels < 2 || base_channels % 2 != 0) fail(fmt::format("unet base channels = {}, must be even", base_channels));
+  for (const double f : channel_factors)
+    if (!(f > 0) || static_cast<int>(base_channels * f) % heads != 0)
+      fail(fmt::format("unet channel factor = {}: {} channels are no multiple of {} heads", f, base_channels * f, heads));
+  if (in_channels < 1 || resblocks < 1 || heads < 1) fail("unet channels, blocks and heads must be positive");
+}
+
+UNet::UNet(const UNetConfig& config) : config_(config) {
+  config.check();
+  const int base = config.base_channels, embedding = 4 * base;
+  const auto levels = static_cast<int>(config.channel_factors.size());
+  const auto channels_of = [&](int level) { return static_cast<int>(base * config.channel_factors[static_cast<std::size_t>(level)]); };
+  const int smaller = std::min(config.image_size[0], config.image_size[1]);
+  const auto attends = [&](int level) {
+    return std::any_of(config.attention_res.begin(), config.attention_res.end(), [&](int r) { return r > 0 && (1 << level) == smaller / r; });
+  };
+  time_embedding_ = register_module("time_embedding", std::make_shared<TimeEmbedding>(base));
+  std::vector<int> skips;
+  int width = channels_of(0);
+  {
+    auto block = std::make_shared<Block>();
+    block->add(conv3(config.in_channels, width).ptr());
+    in_blocks_->push_back(block);
+    skips.push_back(width);
+  }
+  for (int level = 0; level < levels; ++level) {
+    for (int k = 0; k < config.resblocks; ++k) {
+      auto block = std::make_shared<Block>();
+      block->add(std::make_shared<ResBlock>(width, channels_of(level), embedding));
+      width = channels_of(level);
+      if (attends(level)) block->add(std::make_shared<Attention>(width, config.heads));
+      in_blocks_->push_back(block);
+      skips.push_back(width);
+    }
+    if (level + 1 == levels) break;
+    auto block = std::make_shared<Block>();
+    block->add(std::make_shared<Down>(width));
+    in_blocks_->push_back(block);
+    skips.push_back(width);
+  }
+  mid_blocks_->push_back(std::make_shared<ResBlock>(width, width, embedding));
+  mid_blocks_->push_back(std::make_shared<Attention>(width, config.heads));
+  mid_blocks_->push_back(std::make_shared<ResBlock>(width, width, embedding));
+  for (int level = levels - 1; level >= 0; --level)
+    for (int k = 0; k <= config.resblocks; ++k) {
+      auto block = std::make_shared<Block>();
+      block->add(std::make_shared<ResBlock>(width + skips.back(), channels_of(level), embedding));
+      skips.pop_back();
+      width = channels_of(level);
+      if (attends(level)) block->add(std::make_shared<Attention>(width, config.heads));
+      if (level > 0 && k == config.resblocks) block->add(std::make_shared<Up>(width));
+      out_blocks_->push_back(block);
+    }
+  in_blocks_ = register_module("in_blocks", in_blocks_);
+  mid_blocks_ = register_module("mid_blocks", mid_blocks_);
+  out_blocks_ = register_module("out_blocks", out_blocks_);
+  out_ = register_module("out", std::make_shared<Head>(width, config.in_channels));
+}
+
+Tensor UNet::forward(const Tensor& x, const Tensor& t) {
+  tensor::expect_shape(x, {-1, config_.in_channels, config_.image_size[0], config_.image_size[1]}, "x");
+  tensor::expect_shape(t, {x.size(0)}, "t");
+  const Tensor embedding = static_cast<TimeEmbedding&>(*time_embedding_).forward(t);
+  std::vector<Tensor> skips;
+  Tensor h = x;
+  for (const auto& block : *in_blocks_) {
+    h = run(static_cast<Block&>(*block).parts, h, embedding);
+    skips.push_back(h);
+  }
+  std::vector<std::shared_ptr<nn::Module>> middle;
+  for (const auto& part : *mid_blocks_) middle.push_back(part);
+  h = run(middle, h, embedding);
+  for (const auto& block : *out_blocks_) {
+    h = run(static_cast<Block&>(*block).parts, torch::cat({h, skips.back()}, 1), embedding);
+    skips.pop_back();
+  }
+  auto& head = static_cast<Head&>(*out_);
+  return head.conv->forward(torch::silu(head.gn->forward(h)));
+}
+
+}  // namespace layeravatar::diffusion

@@ -1,0 +1,39 @@
+// The denoising U-Net of any size (DenoisingUnetMod, spec/model.md section 3 and 16).
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/nn/modules/container/modulelist.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace layeravatar::diffusion {
+
+struct UNetConfig {
+  std::array<int, 2> image_size{128, 384};                   // rows, columns
+  int in_channels = 12;                                      // and out
+  int base_channels = 128;                                   // the time embedding has 4 times as many
+  std::vector<double> channel_factors{0.5, 1, 2, 2, 4, 4};   // level channels = int(base * factor)
+  int resblocks = 2;                                         // per level
+  int heads = 4;
+  std::vector<int> attention_res{16, 8, 4};                  // attention where 2^level = min(image_size) / r
+
+  /// Throws Error(kConfig) naming field, value and range.
+  void check() const;
+};
+
+/// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5).
+class UNet : public torch::nn::Module {
+ public:
+  explicit UNet(const UNetConfig& config);
+  /// x [B, C, h, w], t [B] integer steps -> [B, C, h, w].
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
+  [[nodiscard]] const UNetConfig& config() const { return config_; }
+
+ private:
+  UNetConfig config_;
+  torch::nn::ModuleList in_blocks_, mid_blocks_, out_blocks_;
+  std::shared_ptr<torch::nn::Module> time_embedding_, out_;
+};
+
+}  // namespace layeravatar::diffusion
