@@ -1,0 +1,125 @@
+#include "layeravatar/train/train_config.h"
+
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "layeravatar/core/error.h"
+
+namespace layeravatar::train {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+[[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::kConfig, message); }
+
+template <class T>
+void read_value(T& value, const Json& json, const std::string& where);
+
+template <class Options>
+void read_object(Options& options, const Json& json, const std::string& where) {
+  if (!json.is_object()) fail(where + ": expected a table, found " + json.type_name());
+  std::set<std::string> known;
+  Options::visit(options, [&](const std::string& name, auto& value, const char*) {
+    known.insert(name);
+    if (json.contains(name)) read_value(value, json[name], where + "." + name);
+  });
+  for (const auto& [key, value] : json.items())
+    if (!known.contains(key)) fail(where + "." + key + ": no such setting");
+}
+
+template <class T>
+void read_value(T& value, const Json& json, const std::string& where) {
+  if constexpr (std::is_same_v<T, std::vector<Stage>>) {
+    if (!json.is_array()) fail(where + ": expected a list of tables");
+    value.clear();
+    Stage stage;  // what a stage does not name stays as in the stage before
+    for (const Json& entry : json) {
+      read_object(stage, entry, fmt::format("{}[{}]", where, value.size()));
+      value.push_back(stage);
+    }
+  } else {
+    try {
+      value = json.get<T>();
+    } catch (const Json::exception&) {
+      fail(fmt::format("{}: cannot use the value {}", where, json.dump()));
+    }
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+      if (!json.is_number_integer() || (std::is_unsigned_v<T> && json.is_number_integer() && json.get<double>() < 0))
+        fail(fmt::format("{}: expected a whole number, found {}", where, json.dump()));
+  }
+}
+
+template <class Options>
+Json write_object(const Options& options) {
+  Json out = Json::object();
+  Options::visit(options, [&](const std::string& name, const auto& value, const char*) {
+    if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::vector<Stage>>) {
+      out[name] = Json::array();
+      for (const Stage& stage : value) out[name].push_back(write_object(stage));
+    } else {
+      out[name] = value;
+    }
+  });
+  return out;
+}
+
+template <class T>
+void require(bool good, const char* name, const T& value, const char* range) {
+  if (!good) fail(fmt::format("{} = {}, must be {}", name, value, range));
+}
+
+}  // namespace
+
+void TrainConfig::check() const {
+  require(profile == "default" || profile == "official", "profile", profile, "default or official");
+  require(iterations > 0, "iterations", iterations, "> 0");
+  require(planes_height >= 16 && planes_height <= 1024 && planes_height % 16 == 0, "planes-height", planes_height,
+          "a multiple of 16 in 16..1024");
+  require(scenes_per_step >= 1 && scenes_per_step <= 64, "scenes-per-step", scenes_per_step, "in 1..64");
+  require(views_per_scene >= 2, "views-per-scene", views_per_scene, ">= 2");
+  require(loss_coef >= 0, "loss-coef", loss_coef, ">= 0");
+  require(unet_base_channels >= 2 && unet_base_channels % 2 == 0, "unet-base-channels", unet_base_channels, "even, >= 2");
+  require(!unet_channel_factors.empty(), "unet-channel-factors", unet_channel_factors.size(), "a list");
+  require(unet_scenes >= 1, "unet-scenes", unet_scenes, ">= 1");
+  require(unet_lr > 0, "unet-lr", unet_lr, "> 0");
+  require(decoder_lr > 0, "decoder-lr", decoder_lr, "> 0");
+  require(log_every > 0, "log-every", log_every, "> 0");
+  require(checkpoint_every > 0, "checkpoint-every", checkpoint_every, "> 0");
+  require(keep_checkpoints > 0, "keep-checkpoints", keep_checkpoints, "> 0");
+  require(!stages.empty() && stages[0].from == 0, "stage[0].from", stages.empty() ? -1 : stages[0].from, "0");
+  for (std::size_t i = 0; i < stages.size(); ++i) {
+    const Stage& s = stages[i];
+    require(i == 0 || s.from > stages[i - 1].from, "stage.from", s.from, "larger than the stage's before");
+    require(s.extra_scene_step >= 0 && 4 + s.extra_scene_step <= views_per_scene + 4, "stage.extra-scene-step",
+            s.extra_scene_step, "in 0..views-per-scene");
+    require(s.code_lr > 0, "stage.code-lr", s.code_lr, "> 0");
+    require(s.weights.perceptual == 0, "stage.perceptual", s.weights.perceptual, "0 without a feature network");
+  }
+}
+
+const Stage& TrainConfig::stage_at(std::int64_t iteration) const {
+  std::size_t at = 0;
+  while (at + 1 < stages.size() && stages[at + 1].from <= iteration) ++at;
+  return stages[at];
+}
+
+double TrainConfig::lr_factor(std::int64_t iteration) const {
+  if (iteration < warmup) return 1 - (1 - static_cast<double>(iteration) / static_cast<double>(warmup)) * (1 - 0.001);
+  return iteration < halve_lr_at ? 1.0 : 0.5;
+}
+
+void apply_json(TrainConfig& config, const std::string& json_text, const std::string& file) {
+  Json json;
+  try {
+    json = Json::parse(json_text);
+  } catch (const Json::parse_error& e) {
+    fail(fmt::format("{}: not valid JSON (byte {})", file, e.byte));
+  }
+  read_object(config, json, file);
+}
+
+std::string to_json(const TrainConfig& config) { return write_object(config).dump(2) + "\n"; }
+
+}  // namespace layeravatar::train

@@ -1,0 +1,103 @@
+// Settings of a training run: one list of fields for config files, flags and the run's record.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "layeravatar/train/reconstruction_loss.h"
+
+namespace layeravatar::train {
+
+/// What changes during training (spec/model.md section 1.4). A stage holds from `from` until the next one begins.
+struct Stage {
+  std::int64_t from = 0;
+  int extra_scene_step = 1;     // inner code steps before the joint step
+  double code_lr = 0.04;
+  int image_size = 0;           // pixels; 0: the data's own
+  bool diffusion = true;        // false: reconstruction alone
+  LossWeights weights;
+
+  template <class Self, class Visitor>
+  static void visit(Self& s, Visitor&& field) {
+    field("from", s.from, "first iteration of the stage");
+    field("extra-scene-step", s.extra_scene_step, "inner code steps before each joint step");
+    field("code-lr", s.code_lr, "Adam step size of the codes");
+    field("image-size", s.image_size, "pixels of the training images, 0 for the data's own size");
+    field("diffusion", s.diffusion, "train the diffusion model and use its prior");
+    field("pixel", s.weights.pixel, "weight of the colour loss");
+    field("seg", s.weights.seg, "weight of the segmentation loss");
+    field("inner", s.weights.inner, "weight that keeps the body inside the silhouette");
+    field("skin", s.weights.skin, "weight of the hidden skin's colour");
+    field("opacity", s.weights.opacity, "weight of the body's opacity entropy");
+    field("offset", s.weights.offset, "weight of the squared offsets");
+    field("tv", s.weights.tv, "weight of the total variation of the attribute maps");
+    field("perceptual", s.weights.perceptual, "weight of the perceptual loss");
+  }
+};
+
+struct TrainConfig {
+  std::string profile = "default";
+  std::string dataset;
+  std::int64_t iterations = 20000;
+  std::uint64_t seed = 2021;
+  int planes_height = 64;
+  int scenes_per_step = 1;
+  int views_per_scene = 8;
+  double loss_coef = 0;
+  std::vector<std::string> held_out;
+  int unet_base_channels = 64;
+  std::vector<double> unet_channel_factors{0.5, 1, 2, 2};
+  std::vector<int> unet_attention{16, 8};
+  int unet_scenes = 1;                   // codes in each U-Net step; those beyond the step's own scenes come from the cache
+  double unet_lr = 1e-4;
+  double decoder_lr = 1e-3;
+  std::int64_t warmup = 500;
+  std::int64_t halve_lr_at = 100000;
+  std::int64_t log_every = 50;
+  std::int64_t preview_every = 500;
+  std::int64_t checkpoint_every = 500;
+  int keep_checkpoints = 2;
+  bool reference = false;                // the release's frozen views and weights
+  std::vector<Stage> stages{Stage{}};
+
+  template <class Self, class Visitor>
+  static void visit(Self& c, Visitor&& field) {
+    field("profile", c.profile, "default or official");
+    field("dataset", c.dataset, "folder of the training scenes");
+    field("iterations", c.iterations, "iterations of the whole run");
+    field("seed", c.seed, "seed of everything random");
+    field("planes-height", c.planes_height, "rows of the latent planes; they are three times as wide");
+    field("scenes-per-step", c.scenes_per_step, "scenes in each iteration");
+    field("views-per-scene", c.views_per_scene, "views loaded of each scene");
+    field("loss-coef", c.loss_coef, "coefficient of kappa per pixel of the loaded views; 0: 0.1 over the image's pixels");
+    field("held-out", c.held_out, "names of the views that training never sees");
+    field("unet-base-channels", c.unet_base_channels, "base channels of the U-Net");
+    field("unet-channel-factors", c.unet_channel_factors, "channels of each level over the base");
+    field("unet-attention", c.unet_attention, "attention resolutions, as divisors of the smaller side");
+    field("unet-scenes", c.unet_scenes, "codes in each step of the U-Net");
+    field("unet-lr", c.unet_lr, "Adam step size of the U-Net");
+    field("decoder-lr", c.decoder_lr, "Adam step size of the decoder");
+    field("warmup", c.warmup, "iterations of linear warm-up");
+    field("halve-lr-at", c.halve_lr_at, "iteration from which both step sizes are halved");
+    field("log-every", c.log_every, "iterations between log lines");
+    field("preview-every", c.preview_every, "iterations between preview pictures, 0 for none");
+    field("checkpoint-every", c.checkpoint_every, "iterations between checkpoints");
+    field("keep-checkpoints", c.keep_checkpoints, "newest checkpoints that are kept");
+    field("reference", c.reference, "the release's frozen training views");
+    field("stage", c.stages, "what changes during training");
+  }
+
+  /// Throws Error(kConfig) naming field, value and range.
+  void check() const;
+  /// The stage in force at `iteration`.
+  [[nodiscard]] const Stage& stage_at(std::int64_t iteration) const;
+  /// Step sizes' common factor: linear warm-up from 0.001, then 1, halved at the end (spec/model.md section 1.6).
+  [[nodiscard]] double lr_factor(std::int64_t iteration) const;
+};
+
+/// Overwrites fields of `config` from a JSON object. Throws Error(kConfig): unknown key, wrong type.
+void apply_json(TrainConfig& config, const std::string& json_text, const std::string& file);
+/// Every field, in order.
+std::string to_json(const TrainConfig& config);
+
+}  // namespace layeravatar::train

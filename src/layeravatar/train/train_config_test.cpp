@@ -1,0 +1,65 @@
+#include "layeravatar/train/train_config.h"
+
+#include <gtest/gtest.h>
+
+#include "layeravatar/core/error.h"
+
+namespace layeravatar::train {
+namespace {
+
+std::string config_error(const std::string& json) {
+  try {
+    TrainConfig config;
+    apply_json(config, json, "run.json");
+    config.check();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kConfig);
+    return e.what();
+  }
+  return "";
+}
+
+TEST(TrainConfig, GoesRoundThroughJson) {
+  TrainConfig config;
+  config.dataset = "people";
+  config.held_out = {"000_001", "180_001"};
+  config.stages = {Stage{}, Stage{}};
+  config.stages[1].from = 2000;
+  config.stages[1].code_lr = 0.01;
+  TrainConfig back;
+  apply_json(back, to_json(config), "f");
+  EXPECT_EQ(to_json(back), to_json(config));
+  EXPECT_EQ(back.stages[1].code_lr, 0.01);
+}
+
+TEST(TrainConfig, AStageKeepsWhatItDoesNotName) {
+  TrainConfig config;
+  apply_json(config, R"({"stage": [{"pixel": 7, "tv": 0.25}, {"from": 10, "pixel": 3}]})", "f");
+  EXPECT_EQ(config.stage_at(9).weights.pixel, 7);
+  EXPECT_EQ(config.stage_at(10).weights.pixel, 3);
+  EXPECT_EQ(config.stage_at(10).weights.tv, 0.25);
+}
+
+TEST(TrainConfig, MessagesNameTheField) {
+  EXPECT_EQ(config_error(R"({"iteration": 5})"), "run.json.iteration: no such setting");
+  EXPECT_EQ(config_error(R"({"iterations": -5})"), "iterations = -5, must be > 0");
+  EXPECT_EQ(config_error(R"({"iterations": 1.5})"), "run.json.iterations: expected a whole number, found 1.5");
+  EXPECT_EQ(config_error(R"({"seed": -1})"), "run.json.seed: expected a whole number, found -1");
+  EXPECT_EQ(config_error(R"({"dataset": 3})"), "run.json.dataset: cannot use the value 3");
+  EXPECT_EQ(config_error(R"({"stage": [{"from": 1}]})"), "stage[0].from = 1, must be 0");
+  EXPECT_EQ(config_error(R"({"stage": [{"perceptual": 0.1}]})"), "stage.perceptual = 0.1, must be 0 without a feature network");
+  EXPECT_EQ(config_error("{"), "run.json: not valid JSON (byte 2)");
+}
+
+TEST(TrainConfig, LearningRateOfTheSpec) {  // section 15.1, times 1e-4
+  const TrainConfig config;
+  EXPECT_NEAR(config.lr_factor(0), 1.0e-3, 1e-12);
+  EXPECT_NEAR(config.lr_factor(1), 2.998e-3, 1e-12);
+  EXPECT_NEAR(config.lr_factor(250), 0.5005, 1e-12);
+  EXPECT_NEAR(config.lr_factor(499), 0.998002, 1e-12);
+  EXPECT_EQ(config.lr_factor(500), 1.0);
+  EXPECT_EQ(config.lr_factor(100000), 0.5);
+}
+
+}  // namespace
+}  // namespace layeravatar::train

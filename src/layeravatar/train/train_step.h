@@ -1,0 +1,71 @@
+// One iteration of single-stage training (spec/model.md sections 9.1 and 16).
+#pragma once
+#include <torch/optim/adam.h>
+#include <torch/types.h>
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layeravatar/avatar/decoder.h"
+#include "layeravatar/avatar/plane_activation.h"
+#include "layeravatar/deform/deformer.h"
+#include "layeravatar/diffusion/schedule.h"
+#include "layeravatar/diffusion/unet.h"
+#include "layeravatar/geometry/camera.h"
+#include "layeravatar/train/code_cache.h"
+#include "layeravatar/train/train_config.h"
+
+namespace layeravatar::train {
+
+/// What is constant during a run.
+struct Scaffold {
+  std::shared_ptr<const deform::Deformer> deformer;
+  std::shared_ptr<const avatar::MapSampler> sampler;
+  OffsetMasks offset_masks;
+  torch::Tensor face_points;  // [F] int64: body points whose mean colour is the skin colour
+  diffusion::Schedule schedule;
+};
+
+/// Everything that training changes, codes aside.
+struct Learned {
+  std::shared_ptr<avatar::Decoder> decoder, decoder_ema;
+  std::shared_ptr<diffusion::UNet> unet, unet_ema;
+  avatar::PlaneActivation activation;
+  std::unique_ptr<torch::optim::Adam> decoder_adam, unet_adam;
+};
+
+/// The views of one scene, in the order in which they were drawn.
+struct SceneBatch {
+  torch::Tensor images;  // [I, 3, H, W] float in [0, 1] on white
+  torch::Tensor labels;  // [I, H, W] uint8
+  std::vector<geometry::Camera> cameras;
+  body::PoseParams params;
+};
+
+/// Seconds by stage of the work.
+struct StepTimes {
+  double load = 0, decode = 0, deform = 0, splat = 0, losses = 0, unet = 0, optimiser = 0;
+  StepTimes& operator+=(const StepTimes& o);
+};
+
+struct StepInput {
+  std::vector<SceneBatch> scenes;
+  std::vector<CodeState*> codes;      // one per scene, changed in place
+  std::vector<torch::Tensor> more_codes;  // further codes [12, h, 3h] before activation, for the U-Net alone
+  torch::Tensor timesteps;            // [scenes + more] int64
+  torch::Tensor noise;                // [scenes + more, 12, h, 3h]
+};
+
+/// Logged values of the joint step and of the diffusion loss, by the names of section 8.2.
+using StepLog = std::map<std::string, double>;
+
+/// Runs one iteration; gradients of the codes of each Adam step are appended to `code_gradients` when given.
+/// Throws Error(kDiverged), the tensor named, at the first non-finite loss or gradient; nothing is stored then.
+StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& input, const TrainConfig& config,
+                   std::int64_t iteration, StepTimes& times, std::vector<torch::Tensor>* code_gradients = nullptr);
+
+}  // namespace layeravatar::train

@@ -1,0 +1,280 @@
+#include "layeravatar/train/trainer.h"
+
+#include <fmt/format.h>
+#include <torch/optim/adam.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <future>
+#include <random>
+
+#include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/unet.h"
+#include "layeravatar/io/safetensors.h"
+#include "layeravatar/nn/named_tensors.h"
+#include "layeravatar/tensor/convert.h"
+#include "layeravatar/train/event_file.h"
+
+namespace layeravatar::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+torch::Tensor mask_tensor(const std::vector<std::uint8_t>& mask) {
+  torch::Tensor out = torch::empty({static_cast<std::int64_t>(mask.size())});
+  std::copy(mask.begin(), mask.end(), out.data_ptr<float>());
+  return out;
+}
+
+Scaffold make_scaffold(const body::BodyModel& body, const templates::LayeredTemplate& layers) {
+  Scaffold out;
+  out.deformer = std::make_shared<deform::Deformer>(body, layers);
+  out.sampler = std::make_shared<avatar::MapSampler>(layers.uvs);
+  torch::Tensor is_body = torch::empty({layers.count()});
+  for (std::int64_t i = 0; i < layers.count(); ++i)
+    is_body.data_ptr<float>()[i] = layers.labels[static_cast<std::size_t>(i)] == 1 ? 1.0F : 0.0F;
+  out.offset_masks = {is_body, mask_tensor(layers.hands_mask), mask_tensor(layers.offset_mask())};
+  out.face_points = mask_tensor(layers.face_mask).nonzero().squeeze(1);
+  return out;
+}
+
+Learned make_learned(const TrainConfig& config) {
+  torch::manual_seed(config.seed);
+  Learned out;
+  diffusion::UNetConfig unet;
+  unet.image_size = {config.planes_height, 3 * config.planes_height};
+  unet.base_channels = config.unet_base_channels;
+  unet.channel_factors = config.unet_channel_factors;
+  unet.attention_res = config.unet_attention;
+  out.decoder = std::make_shared<avatar::Decoder>();
+  out.decoder_ema = std::make_shared<avatar::Decoder>();
+  out.unet = std::make_shared<diffusion::UNet>(unet);
+  out.unet_ema = std::make_shared<diffusion::UNet>(unet);
+  nn::load_named_tensors(*out.decoder_ema, nn::named_tensors(*out.decoder), "decoder");
+  nn::load_named_tensors(*out.unet_ema, nn::named_tensors(*out.unet), "unet");
+  out.decoder_ema->eval();
+  out.unet_ema->eval();
+  for (torch::Tensor& p : out.decoder_ema->parameters()) p.requires_grad_(false);
+  for (torch::Tensor& p : out.unet_ema->parameters()) p.requires_grad_(false);
+  out.decoder_adam = std::make_unique<torch::optim::Adam>(out.decoder->parameters(), config.decoder_lr);
+  out.unet_adam = std::make_unique<torch::optim::Adam>(out.unet->parameters(), config.unet_lr);
+  return out;
+}
+
+std::vector<std::int64_t> code_shape(const TrainConfig& config) {
+  return {12, config.planes_height, 3LL * config.planes_height};
+}
+
+// Tensors of one part of the learned state under "<prefix>.".
+using Tensors = std::map<std::string, torch::Tensor>;
+
+void append(io::ArrayMap& out, const std::string& prefix, const Tensors& tensors) {
+  for (const auto& [name, tensor] : tensors) out[prefix + "." + name] = tensor::to_array(tensor);
+}
+
+Tensors part(const io::ArrayMap& arrays, const std::string& prefix) {
+  Tensors out;
+  for (auto it = arrays.lower_bound(prefix + "."); it != arrays.end() && it->first.starts_with(prefix + "."); ++it)
+    out[it->first.substr(prefix.size() + 1)] = tensor::to_tensor(it->second);
+  return out;
+}
+
+std::string file_name(std::int64_t iteration) { return fmt::format("iter_{:08}", iteration); }
+
+// Complete checkpoints, oldest first: a folder gets its final name only when it is whole.
+std::vector<fs::path> checkpoints(const fs::path& run_folder) {
+  std::vector<fs::path> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(run_folder / "checkpoints", error)) {
+    const std::string name = entry.path().filename().string();
+    if (name.size() == 13 && name.starts_with("iter_") && std::all_of(name.begin() + 5, name.end(), ::isdigit))
+      out.push_back(entry.path());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot make the folder: {}", folder.string(), error.message()));
+}
+
+}  // namespace
+
+Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64_t iteration) {
+  LAV_CHECK(scene_count >= config.scenes_per_step, "fewer scenes than scenes-per-step");
+  const std::int64_t steps = scene_count / config.scenes_per_step;
+  Draw out{iteration / steps, {}};
+  std::vector<std::int64_t> order(static_cast<std::size_t>(scene_count));
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
+  std::mt19937_64 engine(config.seed + static_cast<std::uint64_t>(out.epoch));
+  for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[engine() % i]);
+  const auto first = order.begin() + (iteration % steps) * config.scenes_per_step;
+  out.scenes.assign(first, first + config.scenes_per_step);
+  return out;
+}
+
+fs::path newest_checkpoint(const fs::path& run_folder) {
+  const std::vector<fs::path> all = checkpoints(run_folder);
+  return all.empty() ? fs::path() : all.back();
+}
+
+Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const templates::LayeredTemplate& layers,
+                 std::shared_ptr<SceneSource> source, RunOptions options)
+    : config_(std::move(config)),
+      source_(std::move(source)),
+      options_(std::move(options)),
+      scaffold_(make_scaffold(body, layers)),
+      learned_(make_learned(config_)),
+      codes_(source_->names(), code_shape(config_), config_.seed) {
+  config_.check();
+  if (codes_.size() < config_.scenes_per_step)
+    throw Error(ErrorKind::kConfig, fmt::format("scenes-per-step = {}, the dataset has {} scenes",
+                                                config_.scenes_per_step, codes_.size()));
+  make_folder(options_.folder);
+  const fs::path newest = newest_checkpoint(options_.folder);
+  if (!newest.empty() && !options_.resume)
+    throw Error(ErrorKind::kConfig, fmt::format("{}: holds a run at {}; give --resume or another folder",
+                                                options_.folder.string(), newest.filename().string()));
+  if (!newest.empty()) load_checkpoint(newest);
+  write_file(options_.folder / "config.json", to_json(config_));
+}
+
+StepLog Trainer::step(StepTimes& times) {
+  const Stage& stage = config_.stage_at(iteration_);
+  const auto begin = std::chrono::steady_clock::now();
+  const Draw draw = draw_scenes(config_, codes_.size(), iteration_);
+  StepInput input;
+  std::vector<CodeState> states;
+  for (const std::int64_t scene : draw.scenes) {
+    input.scenes.push_back(source_->load(scene, draw.epoch, stage.image_size));
+    states.push_back(codes_.load(scene));
+  }
+  for (CodeState& state : states) input.codes.push_back(&state);
+  // Everything random in an iteration follows from the seed and its number, so that a resumed run repeats it.
+  std::mt19937_64 engine(config_.seed * 0x9E3779B97F4A7C15ULL + static_cast<std::uint64_t>(iteration_));
+  for (int i = config_.scenes_per_step; stage.diffusion && i < config_.unet_scenes; ++i)
+    input.more_codes.push_back(codes_.code(static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(codes_.size()))));
+  const auto batch = static_cast<std::int64_t>(input.codes.size() + input.more_codes.size());
+  auto generator = at::detail::createCPUGenerator(engine());
+  input.timesteps = torch::randint(scaffold_.schedule.size(), {batch}, generator, torch::kInt64);
+  std::vector<std::int64_t> noise_shape = code_shape(config_);
+  noise_shape.insert(noise_shape.begin(), batch);
+  input.noise = torch::randn(noise_shape, generator, torch::TensorOptions().dtype(torch::kFloat32));
+  times.load += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  StepLog log = train_step(scaffold_, learned_, input, config_, iteration_, times);
+  for (std::size_t i = 0; i < states.size(); ++i) codes_.store(draw.scenes[i], states[i]);
+  ++iteration_;
+  return log;
+}
+
+void Trainer::run() {
+  const auto now = [] {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  };
+  EventFile events(options_.folder / "events", static_cast<std::int64_t>(now()));
+  const fs::path log_path = options_.folder / "log.txt";
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> log_file(std::fopen(log_path.c_str(), "a"), &std::fclose);
+  if (!log_file) throw Error(ErrorKind::kOutput, log_path.string() + ": cannot open for writing");
+  const auto say = [&](const std::string& line) {
+    std::fputs((line + "\n").c_str(), log_file.get());
+    std::fflush(log_file.get());
+    if (options_.say) options_.say(line);
+  };
+  StepLog sums;
+  StepTimes times;
+  int counted = 0;
+  std::int64_t saved = iteration_;
+  double since = now();
+  const auto save = [&] {
+    if (saved == iteration_) return;
+    save_checkpoint();
+    saved = iteration_;
+    say(fmt::format("checkpoint {}", file_name(iteration_)));
+  };
+  while (iteration_ < config_.iterations && !(options_.stop != nullptr && *options_.stop)) {
+    for (const auto& [name, value] : step(times)) sums[name] += value;
+    ++counted;
+    if (iteration_ % config_.log_every == 0) {
+      const double n = counted;
+      std::string line = fmt::format("iter {}/{} {:.3f} s", iteration_, config_.iterations, (now() - since) / n);
+      for (const auto& [name, sum] : sums) {
+        line += fmt::format(" {} {:.5g}", name, sum / n);
+        events.scalar("train/" + name, iteration_, static_cast<float>(sum / n), now());
+      }
+      line += fmt::format(" | load {:.3f} decode {:.3f} deform {:.3f} splat {:.3f} losses {:.3f} unet {:.3f} optimiser {:.3f}",
+                          times.load / n, times.decode / n, times.deform / n, times.splat / n, times.losses / n,
+                          times.unet / n, times.optimiser / n);
+      say(line);
+      sums.clear();
+      times = {};
+      counted = 0;
+      since = now();
+    }
+    if (iteration_ % config_.checkpoint_every == 0) save();
+  }
+  save();
+}
+
+void Trainer::save_checkpoint() const {
+  const fs::path folder = options_.folder / "checkpoints";
+  const fs::path temporary = folder / (file_name(iteration_) + ".partial");
+  std::error_code ignored;
+  fs::remove_all(temporary, ignored);
+  make_folder(temporary);
+  io::SafeTensors state;
+  append(state.tensors, "decoder", nn::named_tensors(*learned_.decoder));
+  append(state.tensors, "decoder_ema", nn::named_tensors(*learned_.decoder_ema));
+  append(state.tensors, "unet", nn::named_tensors(*learned_.unet));
+  append(state.tensors, "unet_ema", nn::named_tensors(*learned_.unet_ema));
+  append(state.tensors, "decoder_adam", nn::adam_state(*learned_.decoder_adam, *learned_.decoder));
+  append(state.tensors, "unet_adam", nn::adam_state(*learned_.unet_adam, *learned_.unet));
+  append(state.tensors, "activation", {{"running_mean", learned_.activation.running_mean()},
+                                       {"running_var", learned_.activation.running_var()}});
+  state.metadata = {{"iteration", std::to_string(iteration_)}, {"config", to_json(config_)}};
+  try {
+    io::write_safetensors(temporary / "state.safetensors", state);
+    io::write_safetensors(temporary / "codes.safetensors", {codes_.to_arrays(), {}});
+  } catch (...) {
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  const fs::path final_name = folder / file_name(iteration_);
+  fs::remove_all(final_name, ignored);
+  std::error_code error;
+  fs::rename(temporary, final_name, error);
+  if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot rename: {}", final_name.string(), error.message()));
+  std::vector<fs::path> all = checkpoints(options_.folder);
+  while (static_cast<int>(all.size()) > config_.keep_checkpoints) {
+    fs::remove_all(all.front(), ignored);
+    all.erase(all.begin());
+  }
+}
+
+void Trainer::load_checkpoint(const fs::path& folder) {
+  const fs::path file = folder / "state.safetensors";
+  const io::SafeTensors state = io::read_safetensors(file);
+  const auto it = state.metadata.find("iteration");
+  if (it == state.metadata.end()) throw Error(ErrorKind::kInput, file.string() + ": metadata 'iteration' is missing");
+  const auto load = [&](torch::nn::Module& module, const std::string& prefix) {
+    nn::load_named_tensors(module, part(state.tensors, prefix), file.string() + ": " + prefix);
+  };
+  load(*learned_.decoder, "decoder");
+  load(*learned_.decoder_ema, "decoder_ema");
+  load(*learned_.unet, "unet");
+  load(*learned_.unet_ema, "unet_ema");
+  nn::load_adam_state(*learned_.decoder_adam, *learned_.decoder, part(state.tensors, "decoder_adam"), file.string());
+  nn::load_adam_state(*learned_.unet_adam, *learned_.unet, part(state.tensors, "unet_adam"), file.string());
+  const Tensors activation = part(state.tensors, "activation");
+  if (!activation.contains("running_mean") || !activation.contains("running_var"))
+    throw Error(ErrorKind::kInput, file.string() + ": the activation's statistics are missing");
+  learned_.activation.set_statistics(activation.at("running_mean"), activation.at("running_var"));
+  codes_.from_arrays(io::read_safetensors(folder / "codes.safetensors").tensors, (folder / "codes.safetensors").string());
+  iteration_ = std::stoll(it->second);
+}
+
+}  // namespace layeravatar::train

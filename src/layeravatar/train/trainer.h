@@ -1,0 +1,74 @@
+// A training run in its folder: scenes in, checkpoints, logs and previews out (spec/model.md section 9).
+#pragma once
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "layeravatar/body/body_model.h"
+#include "layeravatar/templates/layered_template.h"
+#include "layeravatar/train/train_step.h"
+
+namespace layeravatar::train {
+
+/// Where scenes come from: the dataset in a real run, pictures made in memory in a test.
+class SceneSource {
+ public:
+  virtual ~SceneSource() = default;
+  [[nodiscard]] virtual std::vector<std::string> names() const = 0;
+  /// Views of a scene as drawn for the given epoch, at `image_size` pixels (0: the data's own).
+  [[nodiscard]] virtual SceneBatch load(std::int64_t scene, std::int64_t epoch, int image_size) = 0;
+};
+
+/// Scenes of an iteration: epochs are permutations seeded with seed + epoch; what does not fill a step is dropped.
+struct Draw {
+  std::int64_t epoch = 0;
+  std::vector<std::int64_t> scenes;
+};
+Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64_t iteration);
+
+struct RunOptions {
+  std::filesystem::path folder;
+  bool resume = false;
+  std::function<void(const std::string&)> say;       // one line of progress
+  const std::atomic<bool>* stop = nullptr;           // set by Ctrl-C
+};
+
+class Trainer {
+ public:
+  /// Builds everything from the configuration; with `resume`, continues from the newest checkpoint of the folder.
+  /// Throws Error(kConfig) when the folder holds another run and `resume` is not given.
+  Trainer(TrainConfig config, const body::BodyModel& body, const templates::LayeredTemplate& layers,
+          std::shared_ptr<SceneSource> source, RunOptions options);
+
+  /// Trains until config.iterations or until `stop`; the last checkpoint is whole in both cases.
+  void run();
+
+  [[nodiscard]] std::int64_t iteration() const { return iteration_; }
+  [[nodiscard]] const Learned& learned() const { return learned_; }
+  [[nodiscard]] const CodeCache& codes() const { return codes_; }
+  [[nodiscard]] const Scaffold& scaffold() const { return scaffold_; }
+  [[nodiscard]] const TrainConfig& config() const { return config_; }
+
+  /// One iteration without logging.
+  StepLog step(StepTimes& times);
+  /// Writes checkpoints/iter_<n>/ and removes all but the newest.
+  void save_checkpoint() const;
+
+ private:
+  void load_checkpoint(const std::filesystem::path& folder);
+
+  TrainConfig config_;
+  std::shared_ptr<SceneSource> source_;
+  RunOptions options_;
+  Scaffold scaffold_;
+  Learned learned_;
+  CodeCache codes_;
+  std::int64_t iteration_ = 0;
+};
+
+/// The newest complete checkpoint of a run folder, empty when there is none.
+std::filesystem::path newest_checkpoint(const std::filesystem::path& run_folder);
+
+}  // namespace layeravatar::train
