@@ -1,0 +1,48 @@
+// What the commands of the program share.
+#pragma once
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace layeravatar::app {
+
+/// Flags that every command has.
+struct Common {
+  bool quiet = false;
+  bool json = false;
+  int threads = 0;
+  std::string device = "cpu";
+};
+
+/// Set by Ctrl-C.
+extern std::atomic<bool> stop_requested;
+
+/// A line on standard error unless --quiet.
+void say(const Common& common, const std::string& line);
+
+/// The files of a finished command: one per line, or {"files": [...]} with --json.
+void report_files(const Common& common, const std::vector<std::filesystem::path>& files);
+
+/// The pack of --model, or the shipped one: beside the program's source (models/default.safetensors), or in the
+/// working folder. Throws Error(kInput) naming what was tried.
+std::filesystem::path model_or_default(const std::filesystem::path& model);
+
+/// Each adds its command; `run` is called after parsing when it was chosen.
+using Run = std::function<int()>;
+struct Chosen {
+  Run run;
+};
+void add_generate(CLI::App& app, const Common& common, Chosen& chosen);
+void add_animate(CLI::App& app, const Common& common, Chosen& chosen);
+void add_transfer(CLI::App& app, const Common& common, Chosen& chosen);
+void add_export(CLI::App& app, const Common& common, Chosen& chosen);
+void add_people(CLI::App& app, const Common& common, Chosen& chosen);
+void add_train(CLI::App& app, const Common& common, Chosen& chosen);
+void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen);
+void add_info(CLI::App& app, const Common& common, Chosen& chosen);
+void add_doctor(CLI::App& app, const Common& common, Chosen& chosen);
+
+}  // namespace layeravatar::app

@@ -1,0 +1,95 @@
+// layeravatar <command>: see spec/product.md section 3.
+#include <fmt/format.h>
+#include <omp.h>
+
+#include <csignal>
+#include <cstdio>
+#include <new>
+#include <nlohmann/json.hpp>
+
+#include "layeravatar/app/command.h"
+#include "layeravatar/core/error.h"
+
+namespace layeravatar::app {
+
+std::atomic<bool> stop_requested{false};
+
+void say(const Common& common, const std::string& line) {
+  if (common.quiet) return;
+  std::fputs((line + "\n").c_str(), stderr);
+}
+
+void report_files(const Common& common, const std::vector<std::filesystem::path>& files) {
+  if (common.json) {
+    nlohmann::json out;
+    out["files"] = nlohmann::json::array();
+    for (const auto& file : files) out["files"].push_back(file.string());
+    std::puts(out.dump().c_str());
+    return;
+  }
+  for (const auto& file : files) std::puts(file.c_str());
+}
+
+std::filesystem::path model_or_default(const std::filesystem::path& model) {
+  if (!model.empty()) return model;
+  const std::filesystem::path tried[] = {"models/default.safetensors", LAV_SOURCE_DIR "/models/default.safetensors"};
+  for (const auto& path : tried)
+    if (std::filesystem::exists(path)) return path;
+  throw Error(ErrorKind::kInput, fmt::format("no model pack: give --model, or put one at {}", tried[0].string()));
+}
+
+namespace {
+
+int run(int argc, char** argv) {
+  CLI::App app{"Generates, dresses, poses, trains and exports layered clothed 3D avatars."};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", LAV_VERSION);
+  app.fallthrough();
+  Common common;
+  app.add_flag("--quiet", common.quiet, "no progress on standard error");
+  app.add_flag("--json", common.json, "the result on standard output as JSON");
+  app.add_option("--threads", common.threads, "threads to use (0: all)")->check(CLI::Range(0, 1024));
+  app.add_option("--device", common.device, "cpu; cuda is not built yet");
+  Chosen chosen;
+  add_generate(app, common, chosen);
+  add_animate(app, common, chosen);
+  add_transfer(app, common, chosen);
+  add_export(app, common, chosen);
+  add_people(app, common, chosen);
+  add_train(app, common, chosen);
+  add_evaluate(app, common, chosen);
+  add_info(app, common, chosen);
+  add_doctor(app, common, chosen);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    const int code = app.exit(e);
+    return code == 0 ? 0 : static_cast<int>(ErrorKind::kUsage);
+  }
+  if (common.device != "cpu") {
+    const bool cuda = common.device.starts_with("cuda");
+    throw Error(cuda ? ErrorKind::kDevice : ErrorKind::kConfig, fmt::format("--device {}: this build has cpu only", common.device));
+  }
+  if (common.threads > 0) omp_set_num_threads(common.threads);
+  return chosen.run();
+}
+
+}  // namespace
+}  // namespace layeravatar::app
+
+int main(int argc, char** argv) {
+  std::signal(SIGINT, [](int) { layeravatar::app::stop_requested = true; });
+  std::signal(SIGTERM, [](int) { layeravatar::app::stop_requested = true; });
+  try {
+    return layeravatar::app::run(argc, argv);
+  } catch (const layeravatar::Error& e) {
+    std::fprintf(stderr, "layeravatar: %s\n", e.what());
+    return e.exit_code();
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "layeravatar: out of memory\n");
+    return static_cast<int>(layeravatar::ErrorKind::kDevice);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "layeravatar: internal error: %s\n", e.what());
+    return static_cast<int>(layeravatar::ErrorKind::kInternal);
+  }
+}

@@ -1,0 +1,59 @@
+#include "layeravatar/eval/metrics.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "layeravatar/core/error.h"
+
+namespace layeravatar::eval {
+namespace {
+
+torch::Tensor crop(const torch::Tensor& image, const Box& b) {
+  return image.slice(1, b.y0, b.y1).slice(2, b.x0, b.x1).to(torch::kFloat64);
+}
+
+}  // namespace
+
+Box box_of(const torch::Tensor& mask, std::int64_t margin) {
+  const torch::Tensor at = mask.nonzero();
+  if (at.size(0) == 0) return {};
+  const auto low = [&](int axis) { return at.select(1, axis).min().item<std::int64_t>(); };
+  const auto high = [&](int axis) { return at.select(1, axis).max().item<std::int64_t>(); };
+  return {std::max<std::int64_t>(low(0) - margin, 0), std::min(high(0) + 1 + margin, mask.size(0)),
+          std::max<std::int64_t>(low(1) - margin, 0), std::min(high(1) + 1 + margin, mask.size(1))};
+}
+
+double psnr(const torch::Tensor& a, const torch::Tensor& b, const Box& box) {
+  LAV_CHECK(a.sizes() == b.sizes() && !box.empty(), "psnr needs two equal images and a box");
+  return 10 * std::log10(1 / ((crop(a, box) - crop(b, box)).square().mean().item<double>() + 1e-6));
+}
+
+double ssim(const torch::Tensor& a, const torch::Tensor& b, const Box& box) {
+  LAV_CHECK(a.sizes() == b.sizes(), "ssim needs two equal images");
+  constexpr std::int64_t kWindow = 11;
+  if (box.y1 - box.y0 < kWindow || box.x1 - box.x0 < kWindow) return 0;
+  const torch::Tensor x = torch::arange(kWindow, torch::kFloat64) - 5, g = torch::exp(-x.square() / (2 * 1.5 * 1.5));
+  const torch::Tensor line = g / g.sum(), window = (line.unsqueeze(1) * line.unsqueeze(0)).reshape({1, 1, kWindow, kWindow});
+  const auto blur = [&](const torch::Tensor& t) { return torch::conv2d(t.unsqueeze(1), window); };
+  const torch::Tensor p = crop(a, box), q = crop(b, box), mp = blur(p), mq = blur(q);
+  const torch::Tensor vp = blur(p * p) - mp * mp, vq = blur(q * q) - mq * mq, c = blur(p * q) - mp * mq;
+  constexpr double kC1 = 1e-4, kC2 = 9e-4;
+  return ((2 * mp * mq + kC1) * (2 * c + kC2) / ((mp * mp + mq * mq + kC1) * (vp + vq + kC2))).mean().item<double>();
+}
+
+void Overlap::add(const torch::Tensor& a, const torch::Tensor& b) {
+  for (int label = 1; label <= 5; ++label) {
+    const torch::Tensor p = a == label, q = b == label;
+    both[static_cast<std::size_t>(label - 1)] += (p & q).sum().item<double>();
+    any[static_cast<std::size_t>(label - 1)] += (p | q).sum().item<double>();
+  }
+}
+
+double Overlap::iou(int label) const {
+  const auto k = static_cast<std::size_t>(label - 1);
+  return any.at(k) == 0 ? 1.0 : both[k] / any[k];
+}
+
+}  // namespace layeravatar::eval

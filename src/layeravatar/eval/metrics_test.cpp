@@ -1,0 +1,68 @@
+#include "layeravatar/eval/metrics.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+
+#include <cmath>
+
+#include "layeravatar/eval/variety.h"
+
+namespace layeravatar::eval {
+namespace {
+
+TEST(Metrics, BoxOfAMaskWithMargin) {
+  torch::Tensor mask = torch::zeros({10, 20}, torch::kUInt8);
+  mask[3][4] = 1;
+  mask[6][18] = 2;
+  const Box b = box_of(mask, 2);
+  EXPECT_EQ(b.y0, 1);
+  EXPECT_EQ(b.y1, 9);
+  EXPECT_EQ(b.x0, 2);
+  EXPECT_EQ(b.x1, 20) << "cut at the border";
+  EXPECT_TRUE(box_of(torch::zeros({4, 4}), 2).empty());
+}
+
+TEST(Metrics, PsnrOfAKnownError) {
+  const torch::Tensor a = torch::zeros({3, 8, 8}), b = torch::full({3, 8, 8}, 0.1F);
+  EXPECT_NEAR(psnr(a, b, {0, 8, 0, 8}), 10 * std::log10(1 / (0.01 + 1e-6)), 1e-4);
+  torch::Tensor half = a.clone();
+  half.slice(2, 4, 8) += 1.0;  // outside of the box
+  EXPECT_NEAR(psnr(a, half, {0, 8, 0, 4}), 60.0, 1e-6);
+}
+
+TEST(Metrics, SsimOfEqualConstantAndOppositeImages) {
+  torch::manual_seed(1);
+  const torch::Tensor a = torch::rand({3, 20, 20});
+  const Box all{0, 20, 0, 20};
+  EXPECT_NEAR(ssim(a, a, all), 1.0, 1e-9);
+  // Two constants: only the first factor is left, (2 p q + C1) / (p^2 + q^2 + C1).
+  const torch::Tensor p = torch::full({3, 20, 20}, 0.5F), q = torch::full({3, 20, 20}, 0.25F);
+  EXPECT_NEAR(ssim(p, q, all), (2 * 0.125 + 1e-4) / (0.25 + 0.0625 + 1e-4), 1e-5);
+  EXPECT_LT(ssim(a, 1 - a, all), 0.0);
+  EXPECT_EQ(ssim(a, a, {0, 5, 0, 5}), 0.0);
+}
+
+TEST(Metrics, OverlapCountsByLabel) {
+  const torch::Tensor a = torch::tensor({1, 1, 2, 0}, torch::kUInt8), b = torch::tensor({1, 2, 2, 2}, torch::kUInt8);
+  Overlap o;
+  o.add(a, b);
+  EXPECT_DOUBLE_EQ(o.iou(1), 0.5);
+  EXPECT_DOUBLE_EQ(o.iou(2), 1.0 / 3);
+  EXPECT_DOUBLE_EQ(o.iou(4), 1.0);
+}
+
+TEST(Variety, CopiesCollapseAndFarNoise) {
+  torch::manual_seed(2);
+  const torch::Tensor people = torch::randn({20, 50});
+  const Variety copies = variety_of(people.clone(), people);
+  EXPECT_NEAR(copies.sample_spread, 1.0, 1e-5);
+  EXPECT_LT(copies.nearest_ratio, 1e-2);
+  const Variety collapsed = variety_of(people.slice(0, 0, 1).repeat({20, 1}), people);
+  EXPECT_LT(collapsed.sample_spread, 1e-2);
+  const Variety alike = variety_of(torch::randn({20, 50}), people);
+  EXPECT_NEAR(alike.sample_spread, 1.0, 0.1);
+  EXPECT_NEAR(alike.nearest_ratio, 1.0, 0.15);
+}
+
+}  // namespace
+}  // namespace layeravatar::eval

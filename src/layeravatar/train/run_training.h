@@ -1,0 +1,36 @@
+// A whole training run from files: what the command `train` does. Without LibTorch in the header.
+#pragma once
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace layeravatar::train {
+
+struct TrainingFiles {
+  std::string config_json;               // text of the settings
+  std::string config_name;               // names them in messages
+  std::filesystem::path body;            // the CC0 body, .npz
+  std::filesystem::path run;             // folder of checkpoints and logs
+  std::filesystem::path pack;            // where the finished pack goes; empty: <run>/pack.safetensors
+  bool resume = false;
+  bool export_only = false;              // write the pack of the newest checkpoint and train nothing
+};
+
+/// Trains until the configured iteration or until `stop`, then writes the pack. Returns false when it was stopped.
+bool run_training(const TrainingFiles& files, const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop);
+
+struct EvaluationFiles {
+  TrainingFiles run;                     // as for training; nothing is trained
+  std::filesystem::path sheet;           // a picture of reconstructions; empty: none
+  int stride = 1;                        // every n-th person
+  int samples = 64;                      // generated avatars to compare with the training people; 0: none
+};
+
+/// Numbers of a run's newest checkpoint, by name, in order: reconstruction of training people in the held-out views, and
+/// variety of generated avatars (distances of renders between samples and training people).
+std::vector<std::pair<std::string, double>> evaluate_run(const EvaluationFiles& files, const std::function<void(const std::string&)>& say);
+
+}  // namespace layeravatar::train
