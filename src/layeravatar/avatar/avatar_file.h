@@ -1,0 +1,22 @@
+// An avatar: planes, body shape and where it came from, one .safetensors file.
+#pragma once
+#include <torch/types.h>
+
+#include <array>
+#include <filesystem>
+#include <map>
+#include <string>
+
+namespace layeravatar::avatar {
+
+struct Avatar {
+  torch::Tensor planes;                           // [12, h, 3h] float32, after the activation
+  std::array<float, 10> betas{};
+  std::map<std::string, std::string> provenance;  // pack, seed, sampler, donors, ...
+};
+
+void write_avatar(const std::filesystem::path& path, const Avatar& avatar);
+/// `rows` is the pack's planes height; 0 accepts any. Throws Error(kInput): not an avatar, wrong planes, non-finite numbers.
+Avatar read_avatar(const std::filesystem::path& path, std::int64_t rows = 0);
+
+}  // namespace layeravatar::avatar

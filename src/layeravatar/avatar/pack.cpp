@@ -1,0 +1,257 @@
+#include "layeravatar/avatar/pack.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <nlohmann/json.hpp>
+
+#include "layeravatar/body/joint_names.h"
+#include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/error.h"
+#include "layeravatar/io/safetensors.h"
+#include "layeravatar/io/sha1.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::avatar {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using body::kBetas;
+using body::kJoints;
+using body::kShapeColumns;
+constexpr const char* kFormat = "layeravatar-pack-1";
+constexpr std::int64_t kPoolRows = 4, kPoolColumns = 12;
+
+[[noreturn]] void reject(const std::string& file, const std::string& what) { throw Error(ErrorKind::kInput, file + ": " + what); }
+
+torch::Tensor pooled(const torch::Tensor& planes) {
+  return torch::adaptive_avg_pool2d(planes.unsqueeze(0), {kPoolRows, kPoolColumns}).reshape({-1});
+}
+
+io::Array half(const torch::Tensor& t) { return tensor::to_array(t.to(torch::kFloat16)); }
+io::Array half(const std::vector<float>& values, std::vector<std::int64_t> shape) { return half(tensor::from_floats(values, shape)); }
+
+// Rows of mostly zeros: where each row starts, then column and value of what is not zero.
+void put_sparse(io::ArrayMap& out, const std::string& name, const std::vector<float>& values, std::int64_t columns) {
+  std::vector<std::int32_t> start{0}, column;
+  std::vector<float> kept;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (values[i] != 0.0F) {
+      column.push_back(static_cast<std::int32_t>(static_cast<std::int64_t>(i) % columns));
+      kept.push_back(values[i]);
+    }
+    if (static_cast<std::int64_t>(i + 1) % columns == 0) start.push_back(static_cast<std::int32_t>(kept.size()));
+  }
+  const auto n = static_cast<std::int64_t>(kept.size());
+  out[name + ".start"] = io::make_array<std::int32_t>({static_cast<std::int64_t>(start.size())}, start);
+  out[name + ".column"] = io::make_array<std::int32_t>({n}, column);
+  out[name + ".value"] = half(kept, {n});
+}
+
+// Named access with checks.
+struct Reader {
+  const io::ArrayMap& arrays;
+  const std::string& file;
+
+  [[nodiscard]] const io::Array& need(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    const auto it = arrays.find(name);
+    if (it == arrays.end()) reject(file, fmt::format("tensor '{}' is missing", name));
+    io::expect_shape(it->second, shape, fmt::format("{}: tensor '{}'", file, name));
+    return it->second;
+  }
+  [[nodiscard]] std::vector<float> floats(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    return io::to_floats(need(name, shape));
+  }
+  [[nodiscard]] std::vector<std::int64_t> integers(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    return io::to_integers(need(name, shape), fmt::format("{}: tensor '{}'", file, name));
+  }
+  [[nodiscard]] std::vector<float> sparse(const std::string& name, std::int64_t rows, std::int64_t columns, bool normalise) const {
+    const auto start = integers(name + ".start", {rows + 1}), column = integers(name + ".column", {-1});
+    const auto value = floats(name + ".value", {static_cast<std::int64_t>(column.size())});
+    std::vector<float> out(static_cast<std::size_t>(rows * columns), 0.0F);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      const std::int64_t begin = start[static_cast<std::size_t>(r)], end = start[static_cast<std::size_t>(r) + 1];
+      if (begin < 0 || end < begin || end > static_cast<std::int64_t>(column.size())) reject(file, fmt::format("tensor '{}.start': bad row {}", name, r));
+      float sum = 0;
+      for (std::int64_t k = begin; k < end; ++k) {
+        const std::int64_t c = column[static_cast<std::size_t>(k)];
+        if (c < 0 || c >= columns) reject(file, fmt::format("tensor '{}.column': index {}; expected 0..{}", name, c, columns - 1));
+        sum += out[static_cast<std::size_t>(r * columns + c)] = value[static_cast<std::size_t>(k)];
+      }
+      if (normalise && sum > 0)  // what float16 took away
+        for (std::int64_t c = 0; c < columns; ++c) out[static_cast<std::size_t>(r * columns + c)] /= sum;
+    }
+    return out;
+  }
+  [[nodiscard]] Tensors part(const std::string& prefix) const {
+    Tensors out;
+    for (auto it = arrays.lower_bound(prefix); it != arrays.end() && it->first.starts_with(prefix); ++it) {
+      torch::Tensor t = tensor::to_tensor(it->second);
+      out[it->first.substr(prefix.size())] = t.is_floating_point() ? t.to(torch::kFloat32) : t;
+    }
+    return out;
+  }
+};
+
+// The ten betas of a 20-column basis; expressions of the default body are zero.
+bool has_expressions(const std::vector<float>& dirs) {
+  for (std::size_t i = 0; i < dirs.size(); ++i)
+    if (i % kShapeColumns >= kBetas && dirs[i] != 0.0F) return true;
+  return false;
+}
+
+io::Array shape_basis(const std::vector<float>& dirs) {
+  const auto rows = static_cast<std::int64_t>(dirs.size() / (3 * kShapeColumns));
+  const torch::Tensor all = tensor::from_floats(dirs, {rows, 3, kShapeColumns});
+  return half(has_expressions(dirs) ? all : all.slice(2, 0, kBetas).contiguous());
+}
+
+std::vector<float> full_basis(const Reader& reader, const std::string& name, std::int64_t rows) {
+  const io::Array& stored = reader.need(name, {rows, 3, -1});
+  const std::int64_t columns = stored.shape[2];
+  if (columns != kBetas && columns != kShapeColumns) reject(reader.file, fmt::format("tensor '{}': expected 10 or 20 columns, found {}", name, columns));
+  const std::vector<float> values = io::to_floats(stored);
+  std::vector<float> out(values.size() / static_cast<std::size_t>(columns) * kShapeColumns, 0.0F);
+  for (std::size_t i = 0; i < values.size(); ++i)
+    out[i / static_cast<std::size_t>(columns) * kShapeColumns + i % static_cast<std::size_t>(columns)] = values[i];
+  return out;
+}
+
+}  // namespace
+
+std::string PackConfig::to_json() const {
+  return Json{{"profile", profile},
+              {"image-size", image_size},
+              {"planes-height", planes_height},
+              {"unet-base-channels", unet_base_channels},
+              {"unet-channel-factors", unet_channel_factors},
+              {"unet-resblocks", unet_resblocks},
+              {"unet-heads", unet_heads},
+              {"unet-attention", unet_attention},
+              {"provenance", provenance}}
+      .dump();
+}
+
+PackConfig PackConfig::from_json(const std::string& text, const std::string& file) {
+  PackConfig c;
+  try {
+    const Json json = Json::parse(text);
+    json.at("profile").get_to(c.profile);
+    json.at("image-size").get_to(c.image_size);
+    json.at("planes-height").get_to(c.planes_height);
+    json.at("unet-base-channels").get_to(c.unet_base_channels);
+    json.at("unet-channel-factors").get_to(c.unet_channel_factors);
+    json.at("unet-resblocks").get_to(c.unet_resblocks);
+    json.at("unet-heads").get_to(c.unet_heads);
+    json.at("unet-attention").get_to(c.unet_attention);
+    json.at("provenance").get_to(c.provenance);
+  } catch (const Json::exception& e) {
+    reject(file, fmt::format("pack configuration: {}", e.what()));
+  }
+  if (c.image_size < 16 || c.image_size > 8192 || c.planes_height < 4 || c.planes_height > 4096 || c.unet_base_channels < 2 ||
+      c.unet_base_channels > 4096 || c.unet_channel_factors.empty() || c.unet_channel_factors.size() > 10)
+    reject(file, "pack configuration: a size is out of range");
+  return c;
+}
+
+std::array<float, 10> BetasRegression::predict(const torch::Tensor& planes) const {
+  std::array<float, 10> out{};
+  if (!weight.defined()) return out;
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor betas = (weight.matmul(pooled(planes)) + bias).clamp(-3.0, 3.0);
+  for (std::int64_t k = 0; k < 10; ++k) out[static_cast<std::size_t>(k)] = betas[k].item<float>();
+  return out;
+}
+
+BetasRegression BetasRegression::fit(const std::vector<torch::Tensor>& planes, const torch::Tensor& betas, double ridge) {
+  const torch::NoGradGuard no_grad;
+  LAV_CHECK(!planes.empty() && betas.size(0) == static_cast<std::int64_t>(planes.size()), "one row of betas per planes");
+  std::vector<torch::Tensor> rows;
+  for (const torch::Tensor& p : planes) rows.push_back(pooled(p));
+  const torch::Tensor x = torch::stack(rows).to(torch::kFloat64), y = betas.to(torch::kFloat64);
+  const torch::Tensor mean_x = x.mean(0), mean_y = y.mean(0), centred = x - mean_x;
+  // Dual form: fewer people than features.
+  const torch::Tensor gram = centred.matmul(centred.t());
+  const torch::Tensor scale = gram.diagonal().mean() * ridge;
+  const torch::Tensor dual = torch::linalg_solve(gram + scale * torch::eye(x.size(0), torch::kFloat64), y - mean_y);
+  const torch::Tensor w = dual.t().matmul(centred);
+  return {w.to(torch::kFloat32), (mean_y - w.matmul(mean_x)).to(torch::kFloat32)};
+}
+
+void write_pack(const std::filesystem::path& path, const ModelPack& pack) {
+  io::SafeTensors out;
+  out.metadata = {{"format", kFormat}, {"config", pack.config.to_json()}};
+  io::ArrayMap layers = templates::to_arrays(pack.layers);
+  layers["init_spdir_smplx_full"] = shape_basis(pack.layers.shape_dirs);
+  layers["init_rot_smplx_full"] = half(pack.layers.frames, {pack.layers.count(), 3, 3});
+  layers.erase("init_lbsw_smplx_body");
+  if (layers.contains("init_podir_smplx_full"))
+    layers["init_podir_smplx_full"] = half(tensor::to_tensor(layers["init_podir_smplx_full"]));
+  for (auto& [name, array] : layers) out.tensors["template." + name] = std::move(array);
+  put_sparse(out.tensors, "template.init_lbsw_smplx_body", pack.layers.body_weights, kJoints);
+  const body::BodyModel& b = pack.body;
+  const std::int64_t v = b.vertex_count();
+  out.tensors["body.v_template"] = io::make_array<float>({v, 3}, b.v_template);
+  out.tensors["body.shapedirs"] = shape_basis(b.shapedirs);
+  if (!b.posedirs.empty()) out.tensors["body.posedirs"] = half(b.posedirs, {body::kPoseFeatures, 3 * v});
+  put_sparse(out.tensors, "body.J_regressor", b.j_regressor, v);
+  put_sparse(out.tensors, "body.weights", b.weights, kJoints);
+  out.tensors["body.parents"] = io::make_array<std::int64_t>({kJoints}, b.parents);
+  const std::vector<std::int32_t> faces(b.faces.begin(), b.faces.end());
+  out.tensors["body.f"] = io::make_array<std::int32_t>({b.face_count(), 3}, faces);
+  for (const auto& [name, t] : pack.decoder) out.tensors["decoder_ema." + name] = tensor::to_array(t);
+  for (const auto& [name, t] : pack.unet) out.tensors["diffusion_ema.denoising." + name] = half(t);
+  if (pack.betas.weight.defined()) {
+    out.tensors["betas.weight"] = tensor::to_array(pack.betas.weight);
+    out.tensors["betas.bias"] = tensor::to_array(pack.betas.bias);
+  }
+  io::write_safetensors(path, out);
+}
+
+ModelPack read_pack(const std::filesystem::path& path) {
+  const std::string file = path.string();
+  const std::string bytes = read_file(path);
+  const io::SafeTensors in = io::parse_safetensors(bytes, file);
+  const auto format = in.metadata.find("format");
+  if (format == in.metadata.end() || format->second != kFormat || !in.metadata.contains("config"))
+    reject(file, fmt::format("not a model pack; expected format '{}'", kFormat));
+  ModelPack out;
+  out.hash = io::sha1_hex(bytes);
+  out.config = PackConfig::from_json(in.metadata.at("config"), file);
+  const Reader reader{in.tensors, file};
+  io::ArrayMap layers;
+  for (const auto& [name, array] : in.tensors)
+    if (name.starts_with("template.")) layers[name.substr(9)] = array;
+  const std::int64_t dense = reader.need("template.init_spdir_smplx_full", {-1, 3, -1}).shape[0];
+  layers["init_spdir_smplx_full"] = io::make_array<float>({dense, 3, kShapeColumns}, full_basis(reader, "template.init_spdir_smplx_full", dense));
+  const auto blocks = reader.integers("template.blocks", {4});
+  const std::int64_t gaussians = reader.need("template.part_label_full", {-1}).shape[0];
+  if (blocks[0] < 0 || blocks[0] > gaussians) reject(file, fmt::format("tensor 'template.blocks': count {}; expected 0..{}", blocks[0], gaussians));
+  layers["init_lbsw_smplx_body"] = io::make_array<float>({blocks[0], kJoints}, reader.sparse("template.init_lbsw_smplx_body", blocks[0], kJoints, true));
+  out.layers = templates::from_arrays(layers, file);
+  body::BodyModel& b = out.body;
+  b.v_template = reader.floats("body.v_template", {-1, 3});
+  const std::int64_t v = b.vertex_count();
+  b.shapedirs = full_basis(reader, "body.shapedirs", v);
+  if (in.tensors.contains("body.posedirs")) b.posedirs = reader.floats("body.posedirs", {body::kPoseFeatures, 3 * v});
+  b.j_regressor = reader.sparse("body.J_regressor", kJoints, v, false);
+  b.weights = reader.sparse("body.weights", v, kJoints, true);
+  b.parents = reader.integers("body.parents", {kJoints});
+  b.faces = reader.integers("body.f", {-1, 3});
+  try {
+    b.prepare();
+  } catch (const Error& e) {
+    reject(file, e.what());
+  }
+  out.decoder = reader.part("decoder_ema.");
+  out.unet = reader.part("diffusion_ema.denoising.");
+  if (out.decoder.empty()) reject(file, "the decoder's tensors are missing");
+  if (in.tensors.contains("betas.weight")) {
+    const std::int64_t features = kPoolRows * kPoolColumns * 12;
+    out.betas.weight = tensor::to_tensor(reader.need("betas.weight", {10, features})).to(torch::kFloat32);
+    out.betas.bias = tensor::to_tensor(reader.need("betas.bias", {10})).to(torch::kFloat32);
+  }
+  return out;
+}
+
+}  // namespace layeravatar::avatar

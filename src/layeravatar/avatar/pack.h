@@ -1,0 +1,60 @@
+// A model pack: one .safetensors file with everything that makes avatars (spec/product.md section 1).
+#pragma once
+#include <torch/types.h>
+
+#include <array>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "layeravatar/body/body_model.h"
+#include "layeravatar/templates/layered_template.h"
+
+namespace layeravatar::avatar {
+
+using Tensors = std::map<std::string, torch::Tensor>;
+
+/// Sizes and settings; the file carries them as JSON in its metadata.
+struct PackConfig {
+  std::string profile = "default";    // default or official
+  int image_size = 512;               // pixels of shown pictures
+  int planes_height = 96;             // rows; three times as many columns
+  int unet_base_channels = 128;
+  std::vector<double> unet_channel_factors{0.5, 1, 2, 2, 4, 4};
+  int unet_resblocks = 2;
+  int unet_heads = 4;
+  std::vector<int> unet_attention{16, 8, 4};
+  std::string provenance;             // how it was trained, free text
+
+  [[nodiscard]] std::string to_json() const;
+  /// Throws Error(kInput) "<file>: pack configuration: ...".
+  static PackConfig from_json(const std::string& text, const std::string& file);
+};
+
+/// Betas from planes: pooled to 4 x 12 cells, then linear.
+struct BetasRegression {
+  torch::Tensor weight;  // [10, 576]; undefined: betas are zero
+  torch::Tensor bias;    // [10]
+
+  /// planes [12, h, 3h] after the activation.
+  [[nodiscard]] std::array<float, 10> predict(const torch::Tensor& planes) const;
+  /// Ridge regression; planes_of gives scene i. betas [n, 10].
+  static BetasRegression fit(const std::vector<torch::Tensor>& planes, const torch::Tensor& betas, double ridge);
+};
+
+struct ModelPack {
+  PackConfig config;
+  templates::LayeredTemplate layers;
+  body::BodyModel body;      // prepared
+  Tensors decoder, unet;     // averaged weights, float32
+  BetasRegression betas;
+  std::string hash;          // SHA-1 of the file, hex; empty before it is written
+};
+
+/// Real numbers of networks, bases and weights as float16.
+void write_pack(const std::filesystem::path& path, const ModelPack& pack);
+/// Throws Error(kInput): not a pack, a tensor missing or of a wrong size, a template or body that does not fit together.
+ModelPack read_pack(const std::filesystem::path& path);
+
+}  // namespace layeravatar::avatar

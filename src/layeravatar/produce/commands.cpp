@@ -1,0 +1,231 @@
+#include "layeravatar/produce/commands.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "layeravatar/core/error.h"
+#include "layeravatar/io/npy.h"
+#include "layeravatar/io/ply.h"
+#include "layeravatar/io/video.h"
+#include "layeravatar/produce/studio.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::produce {
+namespace {
+
+namespace fs = std::filesystem;
+
+void make_folder(const fs::path& folder) {
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot make the folder: {}", folder.string(), error.message()));
+}
+
+void require_range(const char* name, int value, int low, int high) {
+  if (value < low || value > high) throw Error(ErrorKind::kConfig, fmt::format("{} = {}, must be in {}..{}", name, value, low, high));
+}
+
+int image_size(const Studio& studio, int wanted) {
+  if (wanted != 0) require_range("size", wanted, 64, 4096);
+  return wanted != 0 ? wanted : studio.config.image_size;
+}
+
+// A film where ffmpeg is there; else one line says why not.
+bool try_film(const fs::path& file, const std::vector<io::Image>& frames, double fps, std::vector<fs::path>& written, const Say& say) {
+  if (!io::have_ffmpeg()) {
+    say(file.string() + ": not made, there is no ffmpeg program; the frames are PNG files");
+    return false;
+  }
+  io::VideoWriter film(file, frames.at(0).width, frames.at(0).height, fps);
+  for (const io::Image& frame : frames) film.add(frame);
+  film.commit();
+  written.push_back(file);
+  return true;
+}
+
+// 3 x 3 symmetric matrices as scales and quaternions; proper rotations.
+void write_ply(const fs::path& file, const splat::Gaussians& g) {
+  const torch::Tensor keep = (g.opacities > 0.05F).nonzero().squeeze(1);
+  const torch::Tensor c = g.covariances.index_select(0, keep).to(torch::kFloat64);
+  const auto e = [&](int k) { return c.select(1, k); };
+  const torch::Tensor full = torch::stack({e(0), e(1), e(2), e(1), e(3), e(4), e(2), e(4), e(5)}, 1).reshape({-1, 3, 3});
+  const auto [values, vectors] = torch::linalg_eigh(full);
+  const torch::Tensor sign = torch::linalg_det(vectors).sign().reshape({-1, 1, 1});
+  const torch::Tensor r = (vectors * sign).contiguous();
+  const auto n = keep.numel();
+  std::vector<float> quaternions(static_cast<std::size_t>(4 * n));
+  const double* m = r.data_ptr<double>();
+  for (std::int64_t i = 0; i < n; ++i, m += 9) {
+    // The largest of the four squares first, so that no root is small (Shepperd).
+    const double trace = m[0] + m[4] + m[8];
+    double q[4];
+    int big = 0;
+    const double t[4] = {trace, m[0], m[4], m[8]};
+    for (int k = 1; k < 4; ++k)
+      if (t[k] > t[big]) big = k;
+    if (big == 0) q[0] = 1 + trace, q[1] = m[7] - m[5], q[2] = m[2] - m[6], q[3] = m[3] - m[1];
+    else if (big == 1) q[0] = m[7] - m[5], q[1] = 1 + 2 * m[0] - trace, q[2] = m[1] + m[3], q[3] = m[2] + m[6];
+    else if (big == 2) q[0] = m[2] - m[6], q[1] = m[1] + m[3], q[2] = 1 + 2 * m[4] - trace, q[3] = m[5] + m[7];
+    else q[0] = m[3] - m[1], q[1] = m[2] + m[6], q[2] = m[5] + m[7], q[3] = 1 + 2 * m[8] - trace;
+    const double norm = std::sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
+    for (int k = 0; k < 4; ++k) quaternions[static_cast<std::size_t>(4 * i + k)] = static_cast<float>(q[k] / norm);
+  }
+  const auto span = [](const torch::Tensor& t) { return std::span<const float>(t.data_ptr<float>(), static_cast<std::size_t>(t.numel())); };
+  const torch::Tensor means = g.means.index_select(0, keep).contiguous(), colours = g.colours.index_select(0, keep).clamp(0, 1).contiguous(),
+                      opacities = g.opacities.index_select(0, keep).contiguous(), scales = values.clamp_min(0).sqrt().to(torch::kFloat32).contiguous();
+  io::write_splat_ply(file, {span(means), span(colours), span(opacities), span(scales), quaternions});
+}
+
+io::Image contact_row(const splat::Gaussians& posed, int size) {
+  const auto cameras = geometry::turntable_cameras(size);
+  std::vector<io::Image> cells;
+  for (const std::size_t view : {0UL, 5UL, 18UL, 27UL}) cells.push_back(picture(render_view(posed, cameras[view], false).full));
+  const splat::RenderOutputs front = render_view(posed, cameras[0], true);
+  for (int c = 0; c < 5; ++c) cells.push_back(picture(front.components[c]));
+  return tile(cells, static_cast<int>(cells.size()));
+}
+
+std::vector<io::Image> views_around(const splat::Gaussians& posed, int count, int size) {
+  std::vector<io::Image> out;
+  for (const auto& camera : geometry::turntable_cameras(size, count)) out.push_back(picture(render_view(posed, camera, false).full));
+  return out;
+}
+
+void write_views(const fs::path& folder, const std::vector<io::Image>& views) {
+  make_folder(folder);
+  for (std::size_t v = 0; v < views.size(); ++v) io::write_png(folder / fmt::format("view_{:03}.png", v), views[v], 1);
+}
+
+}  // namespace
+
+std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
+  require_range("count", o.count, 1, 10000);
+  require_range("views", o.views, 0, 360);
+  if (o.sampler != "ddim" && o.sampler != "ddpm") throw Error(ErrorKind::kConfig, fmt::format("sampler = {}, must be ddim or ddpm", o.sampler));
+  const Studio studio = open_studio(o.model);
+  const int size = image_size(studio, o.size);
+  make_folder(o.output);
+  SamplingOptions sampling;
+  sampling.steps = o.steps;
+  sampling.sampler = o.sampler;
+  std::vector<avatar::Avatar> avatars;
+  if (o.noise.empty()) {
+    std::vector<std::uint64_t> seeds;
+    for (int i = 0; i < o.count; ++i) seeds.push_back(o.seed + static_cast<std::uint64_t>(i));
+    avatars = sample_avatars(studio, seeds, sampling);
+  } else {
+    const io::Array noise = io::read_npy(o.noise);
+    const std::int64_t h = studio.config.planes_height;
+    io::expect_shape(noise, {o.count, 12, h, 3 * h}, o.noise.string());
+    std::vector<std::string> names(static_cast<std::size_t>(o.count), "noise " + o.noise.filename().string());
+    avatars = sample_from_noise(studio, tensor::to_tensor(noise).to(torch::kFloat32), names, sampling);
+  }
+  std::vector<fs::path> written;
+  std::vector<io::Image> rows;
+  std::vector<std::vector<io::Image>> turns;
+  for (std::size_t i = 0; i < avatars.size(); ++i) {
+    const std::string name = fmt::format("avatar_{:04}", i);
+    written.push_back(o.output / (name + ".safetensors"));
+    avatar::write_avatar(written.back(), avatars[i]);
+    const splat::Gaussians posed = pose(studio, decode(studio, avatars[i].planes), avatars[i].betas, body::default_viewing_pose());
+    if (o.views > 0) {
+      turns.push_back(views_around(posed, o.views, size));
+      write_views(o.output / name, turns.back());
+    }
+    if (o.panels) {
+      written.push_back(o.output / (name + "_panels.png"));
+      io::write_png(written.back(), panels(render_view(posed, geometry::turntable_cameras(size)[0], true)), 1);
+    }
+    if (o.ply) {
+      written.push_back(o.output / (name + ".ply"));
+      write_ply(written.back(), posed);
+    }
+    if (rows.size() < 16) rows.push_back(contact_row(posed, std::min(size, 384)));
+    say(fmt::format("{}: {} pictures", written.front().parent_path().string() + "/" + name, o.views));
+  }
+  written.push_back(o.output / "contact_sheet.png");
+  io::write_png(written.back(), tile(rows, 1), 6);
+  if (o.film && o.views > 0) {
+    std::vector<io::Image> frames;
+    const auto shown = std::min<std::size_t>(turns.size(), 4);
+    for (int v = 0; v < o.views; ++v) {
+      std::vector<io::Image> cells;
+      for (std::size_t i = 0; i < shown; ++i) cells.push_back(turns[i][static_cast<std::size_t>(v)]);
+      frames.push_back(tile(cells, static_cast<int>(shown)));
+    }
+    if (frames[0].width % 2 == 0 && frames[0].height % 2 == 0) try_film(o.output / "turntable.mp4", frames, 12, written, say);
+  }
+  return written;
+}
+
+std::vector<fs::path> animate(const AnimateOptions& o, const Say& say) {
+  if (o.motion.empty()) throw Error(ErrorKind::kConfig, "the motion has no frames");
+  if (o.camera != "front" && o.camera != "turn") throw Error(ErrorKind::kConfig, fmt::format("camera = {}, must be front or turn", o.camera));
+  if (!(o.fps > 0 && o.fps <= 240)) throw Error(ErrorKind::kConfig, fmt::format("fps = {}, must be in (0, 240]", o.fps));
+  const Studio studio = open_studio(o.model);
+  const int size = image_size(studio, o.size);
+  const avatar::Avatar one = avatar::read_avatar(o.avatar, studio.config.planes_height);
+  const avatar::GaussianAttributes attributes = decode(studio, one.planes);
+  make_folder(o.output);
+  const auto cameras = geometry::turntable_cameras(size, 360);
+  std::vector<io::Image> frames;
+  for (std::size_t f = 0; f < o.motion.size(); ++f) {
+    const std::size_t view = o.camera == "front" ? 20 : (20 + f) % cameras.size();
+    const splat::Gaussians posed = pose(studio, attributes, one.betas, o.motion[f]);
+    frames.push_back(picture(render_view(posed, cameras[view], false).full));
+    io::write_png(o.output / fmt::format("frame_{:05}.png", f), frames.back(), 1);
+  }
+  std::vector<fs::path> written = {o.output / "frame_00000.png"};
+  try_film(o.output / "animation.mp4", frames, o.fps, written, say);
+  return written;
+}
+
+std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
+  require_range("views", o.views, 1, 360);
+  const Studio studio = open_studio(o.model);
+  const int size = image_size(studio, o.size);
+  const std::int64_t rows = studio.config.planes_height;
+  if (o.base.empty()) throw Error(ErrorKind::kUsage, "transfer needs --base");
+  const avatar::Avatar base = avatar::read_avatar(o.base, rows);
+  std::vector<avatar::Avatar> donors(4);
+  const fs::path* files[4] = {&o.top, &o.bottom, &o.hair, &o.shoes};
+  for (std::size_t i = 0; i < 4; ++i)
+    if (!files[i]->empty()) donors[i] = avatar::read_avatar(*files[i], rows);
+  const auto donor = [&](std::size_t i) { return files[i]->empty() ? nullptr : &donors[i]; };
+  const avatar::GaussianAttributes mixed = compose(studio, base, {donor(0), donor(1), donor(2), donor(3)});
+  make_folder(o.output);
+  const body::PoseParams shown = body::default_viewing_pose();
+  const splat::Gaussians before = pose(studio, decode(studio, base.planes), base.betas, shown), after = pose(studio, mixed, base.betas, shown);
+  std::vector<fs::path> written;
+  const auto views = views_around(after, o.views, size);
+  write_views(o.output / "views", views);
+  const auto cameras = geometry::turntable_cameras(size);
+  // Before and after, then each donor with its component alone.
+  std::vector<io::Image> cells;
+  for (const std::size_t view : {0UL, 18UL}) {
+    cells.push_back(picture(render_view(before, cameras[view], false).full));
+    cells.push_back(picture(render_view(after, cameras[view], false).full));
+    for (std::size_t i = 0; i < 4; ++i)
+      if (donor(i) != nullptr)
+        cells.push_back(picture(render_view(pose(studio, decode(studio, donors[i].planes), donors[i].betas, shown), cameras[view], false).full));
+  }
+  written.push_back(o.output / "swap.png");
+  io::write_png(written.back(), tile(cells, static_cast<int>(cells.size()) / 2), 6);
+  written.push_back(o.output / "panels.png");
+  io::write_png(written.back(), panels(render_view(after, cameras[0], true)), 1);
+  if (size % 2 == 0) try_film(o.output / "turntable.mp4", views, 12, written, say);
+  return written;
+}
+
+std::vector<fs::path> export_ply(const ExportOptions& o) {
+  const Studio studio = open_studio(o.model);
+  const avatar::Avatar one = avatar::read_avatar(o.avatar, studio.config.planes_height);
+  write_ply(o.output, pose(studio, decode(studio, one.planes), one.betas, body::default_viewing_pose()));
+  return {o.output};
+}
+
+}  // namespace layeravatar::produce

@@ -1,0 +1,54 @@
+// generate, animate and transfer as library calls; headers without LibTorch, so that the program stays quick to build.
+#pragma once
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "layeravatar/body/pose_params.h"
+
+namespace layeravatar::produce {
+
+using Say = std::function<void(const std::string&)>;
+
+struct GenerateOptions {
+  std::filesystem::path model, output;
+  int count = 4;
+  std::uint64_t seed = 0;         // avatar i has seed + i
+  int steps = 50;
+  std::string sampler = "ddim";
+  std::filesystem::path noise;    // .npy [count, 12, h, 3h] instead of the seed
+  int views = 36;                 // pictures around each avatar
+  int size = 0;                   // pixels; 0: the pack's
+  bool panels = true;
+  bool ply = false;
+  bool film = true;
+};
+/// Returns the files written, in order.
+std::vector<std::filesystem::path> generate(const GenerateOptions& options, const Say& say);
+
+struct AnimateOptions {
+  std::filesystem::path model, avatar, output;
+  std::vector<body::PoseParams> motion;
+  std::string camera = "front";   // or turn
+  double fps = 30;
+  int size = 0;
+};
+std::vector<std::filesystem::path> animate(const AnimateOptions& options, const Say& say);
+
+struct TransferOptions {
+  std::filesystem::path model, output;
+  std::filesystem::path base, top, bottom, hair, shoes;  // empty: the base's own
+  int views = 36;
+  int size = 0;
+};
+std::vector<std::filesystem::path> transfer(const TransferOptions& options, const Say& say);
+
+struct ExportOptions {
+  std::filesystem::path model, avatar, output;
+};
+/// The avatar in the default pose as a 3DGS .ply.
+std::vector<std::filesystem::path> export_ply(const ExportOptions& options);
+
+}  // namespace layeravatar::produce

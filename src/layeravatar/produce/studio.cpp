@@ -1,0 +1,155 @@
+#include "layeravatar/produce/studio.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+
+#include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/sampler.h"
+#include "layeravatar/nn/named_tensors.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::produce {
+
+Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
+  Studio s;
+  s.config = pack.config;
+  s.pack_hash = pack.hash;
+  s.deformer = std::make_shared<deform::Deformer>(pack.body, pack.layers);
+  s.sampler = std::make_shared<avatar::MapSampler>(pack.layers.uvs);
+  s.composer = std::make_shared<avatar::Composer>(pack.layers);
+  s.betas = pack.betas;
+  s.decoder = std::make_shared<avatar::Decoder>();
+  nn::load_named_tensors(*s.decoder, pack.decoder, file + ": decoder");
+  s.decoder->eval();
+  if (!pack.unet.empty()) {
+    diffusion::UNetConfig unet;
+    unet.image_size = {pack.config.planes_height, 3 * pack.config.planes_height};
+    unet.base_channels = pack.config.unet_base_channels;
+    unet.channel_factors = pack.config.unet_channel_factors;
+    unet.resblocks = pack.config.unet_resblocks;
+    unet.heads = pack.config.unet_heads;
+    unet.attention_res = pack.config.unet_attention;
+    s.unet = std::make_shared<diffusion::UNet>(unet);
+    nn::load_named_tensors(*s.unet, pack.unet, file + ": denoiser");
+    s.unet->eval();
+  }
+  return s;
+}
+
+Studio open_studio(const std::filesystem::path& pack_file) { return make_studio(avatar::read_pack(pack_file), pack_file.string()); }
+
+std::vector<avatar::Avatar> sample_from_noise(const Studio& s, const torch::Tensor& noise, const std::vector<std::string>& names, const SamplingOptions& options) {
+  if (!s.unet) throw Error(ErrorKind::kInput, "the pack holds no denoiser; it cannot generate");
+  const std::int64_t h = s.config.planes_height;
+  tensor::expect_shape(noise, {static_cast<std::int64_t>(names.size()), 12, h, 3 * h}, "noise");
+  const torch::NoGradGuard no_grad;
+  const diffusion::Denoiser denoiser = [&](const torch::Tensor& x, std::int64_t t) {
+    return s.unet->forward(x, torch::full({x.size(0)}, t, torch::kInt64));
+  };
+  diffusion::SampleOptions sampling;
+  sampling.steps = options.steps;
+  std::vector<avatar::Avatar> out;
+  for (std::int64_t i = 0; i < noise.size(0); ++i) {
+    auto generator = at::detail::createCPUGenerator(0xDD93ULL + static_cast<std::uint64_t>(i));
+    sampling.noise = [&](int) { return torch::randn({1, 12, h, 3 * h}, generator, torch::TensorOptions().dtype(torch::kFloat32)); };
+    sampling.progress = [&](int done, int steps) {
+      if (options.progress) options.progress(static_cast<int>(i) * steps + done, static_cast<int>(noise.size(0)) * steps);
+    };
+    const torch::Tensor x = noise.slice(0, i, i + 1);
+    const torch::Tensor planes = options.sampler == "ddpm" ? diffusion::sample_ddpm(denoiser, s.schedule, x, sampling)
+                                                           : diffusion::sample_ddim(denoiser, s.schedule, x, sampling);
+    avatar::Avatar one;
+    one.planes = planes[0].contiguous();
+    one.betas = s.betas.predict(one.planes);
+    one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler}, {"steps", std::to_string(options.steps)}};
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+std::vector<avatar::Avatar> sample_avatars(const Studio& s, const std::vector<std::uint64_t>& seeds, const SamplingOptions& options) {
+  const std::int64_t h = s.config.planes_height;
+  std::vector<torch::Tensor> noise;
+  std::vector<std::string> names;
+  for (const std::uint64_t seed : seeds) {
+    auto generator = at::detail::createCPUGenerator(seed);
+    noise.push_back(torch::randn({12, h, 3 * h}, generator, torch::TensorOptions().dtype(torch::kFloat32)));
+    names.push_back("seed " + std::to_string(seed));
+  }
+  return sample_from_noise(s, torch::stack(noise), names, options);
+}
+
+avatar::GaussianAttributes decode(const Studio& s, const torch::Tensor& planes) {
+  const torch::NoGradGuard no_grad;
+  return avatar::attributes_from_samples(s.sampler->sample(s.decoder->attribute_map(planes.unsqueeze(0)))[0]);
+}
+
+splat::Gaussians pose(const Studio& s, const avatar::GaussianAttributes& attributes, const std::array<float, 10>& betas, body::PoseParams params) {
+  const torch::NoGradGuard no_grad;
+  params.betas = betas;
+  return s.deformer->pose(attributes, s.deformer->prepare(params));
+}
+
+avatar::GaussianAttributes compose(const Studio& s, const avatar::Avatar& base, const Wardrobe& donors) {
+  const torch::NoGradGuard no_grad;
+  std::vector<torch::Tensor> samples;
+  for (const avatar::Avatar* a : {&base, donors.top, donors.bottom, donors.hair, donors.shoes}) {
+    const torch::Tensor& planes = a != nullptr ? a->planes : base.planes;
+    samples.push_back(s.sampler->sample(s.decoder->attribute_map(planes.unsqueeze(0)))[0]);
+  }
+  const torch::Tensor stack = torch::stack(samples);
+  const torch::Tensor out = s.config.profile == "official"
+                                ? s.composer->compose_official(stack)
+                                : s.composer->compose_default(stack, {donors.top != nullptr, donors.bottom != nullptr, donors.hair != nullptr, donors.shoes != nullptr});
+  return avatar::attributes_from_samples(out);
+}
+
+splat::RenderOutputs render_view(const splat::Gaussians& gaussians, const geometry::Camera& camera, bool components) {
+  const torch::NoGradGuard no_grad;
+  splat::RenderOptions options;
+  options.components = components;
+  options.reference_empty = false;
+  return splat::render(gaussians, camera, options);
+}
+
+io::Image picture(const torch::Tensor& rgb) {
+  tensor::expect_shape(rgb, {3, -1, -1}, "picture");
+  const torch::Tensor bytes = (rgb.detach().clamp(0, 1) * 255).round().to(torch::kUInt8).permute({1, 2, 0}).contiguous();
+  io::Image out{static_cast<int>(rgb.size(2)), static_cast<int>(rgb.size(1)), 3, {}};
+  out.pixels.assign(bytes.data_ptr<std::uint8_t>(), bytes.data_ptr<std::uint8_t>() + bytes.numel());
+  return out;
+}
+
+torch::Tensor label_map(const splat::RenderOutputs& o) {
+  const auto [best, which] = o.component_weights.max(0);
+  (void)best;
+  return (torch::where(o.alpha >= 0.5, which + 1, torch::zeros_like(which))).to(torch::kUInt8);
+}
+
+io::Image panels(const splat::RenderOutputs& o) {
+  std::vector<io::Image> parts = {picture(o.full)};
+  for (int c = 0; c < 5; ++c) parts.push_back(picture(o.components[c]));
+  // White, then body, top, hair, shoes, bottom.
+  const torch::Tensor palette = torch::tensor({255, 255, 255, 240, 190, 160, 205, 60, 60, 235, 200, 70, 60, 90, 200, 70, 165, 95}).reshape({6, 3}).to(torch::kFloat32) / 255.0;
+  const torch::Tensor labels = label_map(o).to(torch::kInt64);
+  parts.push_back(picture(palette.index_select(0, labels.flatten()).reshape({labels.size(0), labels.size(1), 3}).permute({2, 0, 1}).contiguous()));
+  return tile(parts, static_cast<int>(parts.size()));
+}
+
+io::Image tile(const std::vector<io::Image>& images, int columns) {
+  LAV_CHECK(!images.empty() && columns > 0, "a grid needs pictures");
+  const int w = images[0].width, h = images[0].height, rows = (static_cast<int>(images.size()) + columns - 1) / columns;
+  io::Image out{columns * w, rows * h, 3, std::vector<std::uint8_t>(static_cast<std::size_t>(3 * columns * w) * static_cast<std::size_t>(rows * h), 255)};
+  for (std::size_t i = 0; i < images.size(); ++i) {
+    LAV_CHECK(images[i].width == w && images[i].height == h && images[i].channels == 3, "pictures of one size");
+    const auto x0 = static_cast<std::size_t>(static_cast<int>(i) % columns * w), y0 = static_cast<std::size_t>(static_cast<int>(i) / columns * h);
+    for (int y = 0; y < h; ++y)
+      std::copy_n(images[i].pixels.begin() + static_cast<long>(3 * y) * w, 3 * w,
+                  out.pixels.begin() + static_cast<long>(3 * ((y0 + static_cast<std::size_t>(y)) * static_cast<std::size_t>(out.width) + x0)));
+  }
+  return out;
+}
+
+}  // namespace layeravatar::produce

@@ -1,0 +1,80 @@
+// Pack and seed to avatar, avatar and pose to pictures: what commands, previews and evaluation share.
+#pragma once
+#include <torch/types.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "layeravatar/avatar/avatar_file.h"
+#include "layeravatar/avatar/compose.h"
+#include "layeravatar/avatar/decoder.h"
+#include "layeravatar/avatar/pack.h"
+#include "layeravatar/deform/deformer.h"
+#include "layeravatar/diffusion/schedule.h"
+#include "layeravatar/diffusion/unet.h"
+#include "layeravatar/geometry/camera.h"
+#include "layeravatar/io/png.h"
+#include "layeravatar/splat/render.h"
+
+namespace layeravatar::produce {
+
+/// A pack's networks, template and body, in evaluation mode.
+struct Studio {
+  avatar::PackConfig config;
+  std::string pack_hash;
+  std::shared_ptr<const deform::Deformer> deformer;
+  std::shared_ptr<const avatar::MapSampler> sampler;
+  std::shared_ptr<avatar::Decoder> decoder;
+  std::shared_ptr<diffusion::UNet> unet;  // null in a pack without a denoiser
+  std::shared_ptr<const avatar::Composer> composer;
+  avatar::BetasRegression betas;
+  diffusion::Schedule schedule;
+};
+
+/// Throws Error(kInput) naming the pack's file when a network's tensors do not fit the configuration.
+Studio open_studio(const std::filesystem::path& pack_file);
+Studio make_studio(const avatar::ModelPack& pack, const std::string& file);
+
+struct SamplingOptions {
+  int steps = 50;
+  std::string sampler = "ddim";   // or ddpm
+  std::function<void(int, int)> progress;
+};
+
+/// One avatar per seed; each depends on its own seed alone, not on its neighbours in the batch.
+std::vector<avatar::Avatar> sample_avatars(const Studio& studio, const std::vector<std::uint64_t>& seeds, const SamplingOptions& options);
+/// The same from given initial noise [n, 12, h, 3h]; `names` say in the provenance where it came from.
+std::vector<avatar::Avatar> sample_from_noise(const Studio& studio, const torch::Tensor& noise, const std::vector<std::string>& names, const SamplingOptions& options);
+
+/// Decoded once per avatar.
+avatar::GaussianAttributes decode(const Studio& studio, const torch::Tensor& planes);
+
+/// The avatar in a pose of its own body shape.
+splat::Gaussians pose(const Studio& studio, const avatar::GaussianAttributes& attributes, const std::array<float, 10>& betas,
+                      body::PoseParams params);
+
+/// Base dressed with the donors' components; an empty pointer keeps the base's. Official packs use the release's rule.
+struct Wardrobe {
+  const avatar::Avatar* top = nullptr;
+  const avatar::Avatar* bottom = nullptr;
+  const avatar::Avatar* hair = nullptr;
+  const avatar::Avatar* shoes = nullptr;
+};
+avatar::GaussianAttributes compose(const Studio& studio, const avatar::Avatar& base, const Wardrobe& donors);
+
+/// Pictures for people: components on the background, 8 bits by rounding.
+io::Image picture(const torch::Tensor& rgb /* [3, H, W] */);
+/// Full, body, top, hair, shoes, bottom and labels side by side.
+io::Image panels(const splat::RenderOutputs& outputs);
+/// Each pixel's component by the largest visible weight, 0 where less than half is covered; [H, W] uint8 labels 0..5.
+torch::Tensor label_map(const splat::RenderOutputs& outputs);
+
+splat::RenderOutputs render_view(const splat::Gaussians& gaussians, const geometry::Camera& camera, bool components);
+
+/// Images of equal size in a grid, row by row, white where there are too few.
+io::Image tile(const std::vector<io::Image>& images, int columns);
+
+}  // namespace layeravatar::produce
