@@ -129,15 +129,15 @@ HWY_INLINE void store_plane(float* plane, const SplatInput& in, const TilePlace&
   }
 }
 
-HWY_INLINE void fill_plane(float* plane, const SplatInput& in, const TilePlace& tile, float value) {
+// The place may be wider than a tile.
+HWY_INLINE void fill_plane(float* plane, const SplatInput& in, const TilePlace& place, float value) {
   if (plane == nullptr) return;
   const V filled = set(value);
-  for (int row = 0; row < tile.rows; ++row) {
+  for (int row = 0; row < place.rows; ++row) {
     float* to = plane + static_cast<std::int64_t>(row) * in.view.width;
-    if (tile.columns == kTile)
-      for (int x = 0; x < kTile; x += kWidth) hn::StoreU(filled, kLanes, to + x);
-    else
-      std::fill_n(to, tile.columns, value);
+    int x = 0;
+    for (; x + kWidth <= place.columns; x += kWidth) hn::StoreU(filled, kLanes, to + x);
+    for (; x < place.columns; ++x) to[x] = value;
   }
 }
 
@@ -175,7 +175,17 @@ HWY_INLINE void store_image(const SplatInput& in, const SplatImages& out, const 
 }
 
 void forward_tile(const SplatInput& in, const SplatImages& out, const SplatScratch& s, std::int64_t tile_index) {
-  const TilePlace tile = place_of(in, s, tile_index);
+  TilePlace tile = place_of(in, s, tile_index);
+  const auto is_empty = [&](std::int64_t t) HWY_ATTR {
+    return s.tile_start[static_cast<std::size_t>(t)] == s.tile_start[static_cast<std::size_t>(t) + 1];
+  };
+  if (is_empty(tile_index)) {  // the first of a row's empty tiles fills them all
+    const std::int64_t column = tile_index % s.tiles_x, left = s.tiles_x - column;
+    if (column > 0 && is_empty(tile_index - 1)) return;
+    std::int64_t run = 1;
+    while (run < left && is_empty(tile_index + run)) ++run;
+    if (run > 1) tile.columns = std::min(static_cast<int>(run) * kTile, in.view.width - tile.x);
+  }
   const std::uint32_t begin = s.tile_start[static_cast<std::size_t>(tile_index)];
   const std::uint32_t end = s.tile_start[static_cast<std::size_t>(tile_index) + 1];
   ForwardBlock blocks[kBlocks];
