@@ -175,15 +175,15 @@ class Parser {
       auto found = word();
       if (found.empty()) reject(fmt::format("truncated; expected {} frames, found {}", frames, f));
       for (std::int64_t c = 0; c < out_.channel_count; ++c, found = word_in_line()) {
-        if (found.empty())
-          reject(fmt::format("frame {}: expected {} numbers, found {}", f, out_.channel_count, c));
+        if (found.empty()) reject(fmt::format("frame {}: expected {} numbers, found {}", f, out_.channel_count, c));
         out_.values.push_back(static_cast<float>(to_number(found, "motion")));
       }
       if (!found.empty())
         reject(fmt::format("frame {}: expected {} numbers, found more: {}", f, out_.channel_count, quote(found)));
     }
     const auto rest = word();
-    if (!rest.empty()) reject(fmt::format("expected the end of the file after {} frames, found {}", frames, quote(rest)));
+    if (!rest.empty())
+      reject(fmt::format("expected the end of the file after {} frames, found {}", frames, quote(rest)));
   }
 
   std::string_view text_;

@@ -14,19 +14,19 @@ enum class BvhChannel : std::uint8_t { kXPosition, kYPosition, kZPosition, kXRot
 
 struct BvhJoint {
   std::string name;
-  std::int64_t parent = -1;                          // an earlier joint; -1 at the root
-  std::array<double, 3> offset{};                    // from the parent, in the file's unit
-  std::vector<BvhChannel> channels;                  // in the order of the file
-  std::int64_t first_channel = 0;                    // column of channels[0] in a frame
-  std::optional<std::array<double, 3>> end_site;     // offset of the tip of a leaf
+  std::int64_t parent = -1;                       // an earlier joint; -1 at the root
+  std::array<double, 3> offset{};                 // from the parent, in the file's unit
+  std::vector<BvhChannel> channels;               // in the order of the file
+  std::int64_t first_channel = 0;                 // column of channels[0] in a frame
+  std::optional<std::array<double, 3>> end_site;  // offset of the tip of a leaf
 };
 
 struct Bvh {
-  std::string file;                 // names the source in messages
-  std::vector<BvhJoint> joints;     // parents first; one root
-  std::int64_t channel_count = 0;   // columns of a frame
-  double frame_time = 0;            // seconds
-  std::vector<float> values;        // [frames, channels] as stored; angles in degrees
+  std::string file;                // names the source in messages
+  std::vector<BvhJoint> joints;    // parents first; one root
+  std::int64_t channel_count = 0;  // columns of a frame
+  double frame_time = 0;           // seconds
+  std::vector<float> values;       // [frames, channels] as stored; angles in degrees
 
   [[nodiscard]] std::int64_t frame_count() const {
     return channel_count == 0 ? 0 : static_cast<std::int64_t>(values.size()) / channel_count;

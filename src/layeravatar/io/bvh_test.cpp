@@ -8,7 +8,8 @@ namespace layeravatar::io {
 namespace {
 
 const std::string kTwoJoints =  // 19 lines
-    "HIERARCHY\r\nROOT Hips\n{\n  OFFSET 1 2 3\n  CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation Xrotation\n"
+    "HIERARCHY\r\nROOT Hips\n{\n  OFFSET 1 2 3\n  CHANNELS 6 Xposition Yposition Zposition Zrotation Yrotation "
+    "Xrotation\n"
     "  JOINT Arm\n  {\n    OFFSET +0 .5 -1e-1\n    CHANNELS 3 Xrotation Zrotation Yrotation\n    End Site\n    {\n"
     "      OFFSET 0 1 0\n    }\n  }\n}\nMOTION\nFrames: 2\nFrame Time: .25\n"
     "7 8 9 90 0 0  0 0 0\n0 0 0 0 0 0 90 90 0\n";
@@ -55,8 +56,10 @@ TEST(Bvh, SaysWhichLineIsWrong) {
   EXPECT_EQ(bvh_error(""), "m.bvh: line 1: expected 'HIERARCHY', found the end of the file");
   EXPECT_EQ(bvh_error(bvh_with("    CHANNELS 3 Xrotation Zrotation Yrotation\n", "")),
             "m.bvh: line 9: joint 'Arm': CHANNELS are missing; found 'End'");
-  EXPECT_EQ(bvh_error(bvh_with("CHANNELS 3", "CHANNELS 7")), "m.bvh: line 9: CHANNELS: expected a number of 0..6, found '7'");
-  EXPECT_EQ(bvh_error(bvh_with("CHANNELS 3 Xr", "CHANNELS 3 Wr")), "m.bvh: line 9: joint 'Arm': unknown channel 'Wrotation'");
+  EXPECT_EQ(bvh_error(bvh_with("CHANNELS 3", "CHANNELS 7")),
+            "m.bvh: line 9: CHANNELS: expected a number of 0..6, found '7'");
+  EXPECT_EQ(bvh_error(bvh_with("CHANNELS 3 Xr", "CHANNELS 3 Wr")),
+            "m.bvh: line 9: joint 'Arm': unknown channel 'Wrotation'");
   EXPECT_EQ(bvh_error(bvh_with("Zrotation Yrotation\n", "Xrotation Yrotation\n")),
             "m.bvh: line 9: joint 'Arm': channel 'Xrotation' twice");
   EXPECT_EQ(bvh_error(bvh_with("JOINT Arm", "JOINT Hips")), "m.bvh: line 6: joint 'Hips' twice");
@@ -64,13 +67,15 @@ TEST(Bvh, SaysWhichLineIsWrong) {
   EXPECT_EQ(bvh_error(bvh_with(".5", "nan")), "m.bvh: line 8: OFFSET: 'nan' is out of range");
   EXPECT_EQ(bvh_error(bvh_with("}\nMOTION", "MOTION")),
             "m.bvh: line 15: expected 'JOINT', 'End Site' or '}', found 'MOTION'");
-  EXPECT_EQ(bvh_error(bvh_with("Frames: 2", "Frames: -2")), "m.bvh: line 17: Frames: expected a positive number, found '-2'");
+  EXPECT_EQ(bvh_error(bvh_with("Frames: 2", "Frames: -2")),
+            "m.bvh: line 17: Frames: expected a positive number, found '-2'");
   EXPECT_EQ(bvh_error(bvh_with(".25", "0")), "m.bvh: line 18: Frame Time: expected a positive number");
   EXPECT_EQ(bvh_error(bvh_with("Frames: 2", "Frames: 3")), "m.bvh: line 21: truncated; expected 3 frames, found 2");
   EXPECT_EQ(bvh_error(bvh_with("Frames: 2", "Frames: 9000000000000")),
             "m.bvh: line 21: truncated; expected 9000000000000 frames, found 2");
   EXPECT_EQ(bvh_error(bvh_with("90 90 0\n", "90 90\n")), "m.bvh: line 20: frame 1: expected 9 numbers, found 8");
-  EXPECT_EQ(bvh_error(bvh_with("90 90 0\n", "90 90 0 5\n")), "m.bvh: line 20: frame 1: expected 9 numbers, found more: '5'");
+  EXPECT_EQ(bvh_error(bvh_with("90 90 0\n", "90 90 0 5\n")),
+            "m.bvh: line 20: frame 1: expected 9 numbers, found more: '5'");
   EXPECT_EQ(bvh_error(kTwoJoints + "\n1"), "m.bvh: line 22: expected the end of the file after 2 frames, found '1'");
   for (std::size_t cut = 0; cut + 2 < kTwoJoints.size(); ++cut)
     EXPECT_FALSE(bvh_error(kTwoJoints.substr(0, cut)).empty()) << cut;

@@ -21,9 +21,12 @@ void absorb(State& state, const char* block) {
   auto [a, b, c, d, e] = state;
   for (std::size_t t = 0; t < 80; ++t) {
     std::uint32_t f = b ^ c ^ d, k = 0xCA62C1D6;
-    if (t < 20) f = (b & c) | (~b & d), k = 0x5A827999;
-    else if (t < 40) k = 0x6ED9EBA1;
-    else if (t < 60) f = (b & c) | (b & d) | (c & d), k = 0x8F1BBCDC;
+    if (t < 20)
+      f = (b & c) | (~b & d), k = 0x5A827999;
+    else if (t < 40)
+      k = 0x6ED9EBA1;
+    else if (t < 60)
+      f = (b & c) | (b & d) | (c & d), k = 0x8F1BBCDC;
     const std::uint32_t next = std::rotl(a, 5) + f + e + k + w[t];
     e = d, d = c, c = std::rotl(b, 30), b = a, a = next;
   }

@@ -40,7 +40,8 @@ class Inflater {
       stream_.avail_out = room;
       const int code = inflate(&stream_, Z_NO_FLUSH);
       done += room - stream_.avail_out;
-      if (code == Z_STREAM_END) ended_ = true;
+      if (code == Z_STREAM_END)
+        ended_ = true;
       else if (code == Z_BUF_ERROR || (code == Z_OK && stream_.avail_in == 0 && rest_ == 0 && stream_.avail_out > 0))
         throw Error(ErrorKind::kInput, source_ + ": truncated gzip data");
       else if (code != Z_OK)

@@ -15,9 +15,10 @@ struct TarLimits {
 
 /// Unpacks a .tgz piece by piece and hands each regular file to `file`, its path relative and free of "..", "." and
 /// empty parts. Folders are passed over. ustar and pax long names are understood.
-/// Throws Error(kInput) "<source>: ...": not gzip, corrupt or truncated, a wrong header checksum, a path that leaves the
-/// folder, a link or device, more than the limits.
+/// Throws Error(kInput) "<source>: ...": not gzip, corrupt or truncated, a wrong header checksum, a path that leaves
+/// the folder, a link or device, more than the limits.
 void read_tgz(std::string_view bytes, const std::string& source,
-              const std::function<void(const std::string& path, std::string_view content)>& file, TarLimits limits = {});
+              const std::function<void(const std::string& path, std::string_view content)>& file,
+              TarLimits limits = {});
 
 }  // namespace layeravatar::io

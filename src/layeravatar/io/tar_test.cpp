@@ -49,7 +49,8 @@ const std::string kEnd(1024, '\0');
 
 std::map<std::string, std::string> unpacked(const std::string& tgz, TarLimits limits = {}) {
   std::map<std::string, std::string> out;
-  read_tgz(tgz, "a.tgz", [&](const std::string& path, std::string_view content) { out[path] = content; }, limits);
+  read_tgz(
+      tgz, "a.tgz", [&](const std::string& path, std::string_view content) { out[path] = content; }, limits);
   return out;
 }
 
@@ -60,7 +61,8 @@ std::string tar_error(const std::string& tgz, TarLimits limits = {}) {
 TEST(Sha1, PublishedVectors) {  // FIPS 180-4 examples, and RFC 3174's million of a
   EXPECT_EQ(sha1_hex(""), "da39a3ee5e6b4b0d3255bfef95601890afd80709");
   EXPECT_EQ(sha1_hex("abc"), "a9993e364706816aba3e25717850c26c9cd0d89d");
-  EXPECT_EQ(sha1_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"), "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
+  EXPECT_EQ(sha1_hex("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "84983e441c3bd26ebaae4aa1f95129e5e54670f1");
   EXPECT_EQ(sha1_hex(std::string(1000000, 'a')), "34aa973cd4c4daa4f61eeb2bdbad27316534016f");
 }
 
@@ -68,9 +70,9 @@ TEST(Tar, UnpacksFilesAndLongNames) {
   const std::string deep = "package/" + std::string(150, 'd') + "/f";
   const std::string record = std::to_string(3 + 1 + 5 + deep.size() + 1) + " path=" + deep + "\n";  // 3 digits
   const std::string big(2000, 'x');
-  const auto files = unpacked(gzipped(member("package/", "", '5') + member("package/a.txt", "hello") +
-                                      member("x", record, 'x') + member("short", "deep") +
-                                      member("package/b", big) + member("package/empty", "") + kEnd));
+  const auto files =
+      unpacked(gzipped(member("package/", "", '5') + member("package/a.txt", "hello") + member("x", record, 'x') +
+                       member("short", "deep") + member("package/b", big) + member("package/empty", "") + kEnd));
   EXPECT_EQ(files, (std::map<std::string, std::string>{
                        {"package/a.txt", "hello"}, {deep, "deep"}, {"package/b", big}, {"package/empty", ""}}));
 }
@@ -79,7 +81,8 @@ TEST(Tar, RefusesWhatLeavesTheFolder) {
   for (const char* path : {"/etc/x", "../x", "a/../../x", "a//x", "./x", "a/", "a\\..\\x"})
     EXPECT_EQ(tar_error(gzipped(member(path, "x") + kEnd)), std::string("a.tgz: unsafe path '") + path + "'");
   for (const char type : {'1', '2', '3', '6'})
-    EXPECT_EQ(tar_error(gzipped(member("a", "", type) + kEnd)), "a.tgz: 'a' is a link or device; only files are unpacked");
+    EXPECT_EQ(tar_error(gzipped(member("a", "", type) + kEnd)),
+              "a.tgz: 'a' is a link or device; only files are unpacked");
 }
 
 TEST(Tar, RefusesDamageAndExcess) {

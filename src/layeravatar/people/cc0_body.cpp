@@ -14,18 +14,19 @@
 #include "layeravatar/geometry/ray_caster.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/people/person.h"
+#include "layeravatar/people/rotation.h"
 #include "layeravatar/people/three_json.h"
 
 namespace layeravatar::people {
 namespace {
 
 using body::kJoints;
-using Matrix3 = std::array<double, 9>;
-using Vector3 = std::array<double, 3>;
 
 constexpr float kMetresPerDecimetre = 0.1F;
+constexpr float kLeastOpenness = 0.03F;  // share of the sky that reaches a visible face
+constexpr std::array<Point, 4> kFaceSamples = {
+    {{0.333F, 0.333F, 0.334F}, {0.8F, 0.1F, 0.1F}, {0.1F, 0.8F, 0.1F}, {0.1F, 0.1F, 0.8F}}};
 constexpr std::array<float, 3> kPelvis = {0.0F, -0.35F, 0.0F};  // so that body::kCanonicalOffset centres it
-constexpr std::int32_t kBodyVertices = 13380, kEyesBegin = 14598, kEyesEnd = 14742;
 
 // MakeHuman bone whose head is each joint; foot is the mean of the toes' first joints.
 std::array<std::vector<std::string>, kJoints> joint_bones() {
@@ -92,18 +93,6 @@ std::vector<Vector3> joints_at(const std::vector<std::vector<std::int32_t>>& joi
   return out;
 }
 
-Matrix3 multiply(const Matrix3& a, const Matrix3& b) {
-  Matrix3 out{};
-  for (std::size_t r = 0; r < 3; ++r)
-    for (std::size_t c = 0; c < 3; ++c)
-      for (std::size_t k = 0; k < 3; ++k) out[3 * r + c] += a[3 * r + k] * b[3 * k + c];
-  return out;
-}
-
-Vector3 apply(const Matrix3& m, const Vector3& v) {
-  return {m[0] * v[0] + m[1] * v[1] + m[2] * v[2], m[3] * v[0] + m[4] * v[1] + m[5] * v[2], m[6] * v[0] + m[7] * v[1] + m[8] * v[2]};
-}
-
 // T-pose rotation of each joint about world axes, from the package's pose of bones.
 std::vector<Matrix3> t_pose_rotations(const BaseMesh& base, const std::vector<Matrix3>& bone_rotations) {
   std::vector<Matrix3> global(base.bones.size());
@@ -132,7 +121,7 @@ std::vector<Transform> t_pose_transforms(const std::vector<Matrix3>& rotations, 
     out[j] = {rotations[j], rest[j], rest[j]};
     if (parent < 0) continue;
     const Transform& p = out[static_cast<std::size_t>(parent)];
-    const Vector3 step = apply(p.r, {rest[j][0] - p.rest[0], rest[j][1] - p.rest[1], rest[j][2] - p.rest[2]});
+    const Vector3 step = rotate(p.r, {rest[j][0] - p.rest[0], rest[j][1] - p.rest[1], rest[j][2] - p.rest[2]});
     for (std::size_t k = 0; k < 3; ++k) out[j].moved[k] = p.moved[k] + step[k];
   }
   return out;
@@ -143,7 +132,7 @@ Vector3 blend(const std::vector<Transform>& transforms, const float* weights, co
   for (std::size_t j = 0; j < kJoints; ++j) {
     if (weights[j] == 0.0F) continue;
     const Transform& t = transforms[j];
-    const Vector3 turned = apply(t.r, {v[0] - t.rest[0], v[1] - t.rest[1], v[2] - t.rest[2]});
+    const Vector3 turned = rotate(t.r, {v[0] - t.rest[0], v[1] - t.rest[1], v[2] - t.rest[2]});
     for (std::size_t k = 0; k < 3; ++k) out[k] += static_cast<double>(weights[j]) * (turned[k] + t.moved[k]);
   }
   return out;
@@ -222,7 +211,7 @@ std::map<std::string, std::vector<std::int32_t>> make_regions(const body::BodyMo
   std::map<std::string, std::vector<std::int32_t>> out;
   const std::int64_t mesh = model.vertex_count() - kJoints;
   const auto at = [&](std::int64_t v, int k) { return model.v_template[static_cast<std::size_t>(3 * v + k)]; };
-  const std::int64_t eye = mesh + 23, head = mesh + 15;
+  const std::int64_t eye = mesh + 23;
   const float eye_x = std::abs(at(eye, 0)), eye_y = at(eye, 1), eye_z = at(eye, 2);
   for (std::int64_t v = 0; v < mesh; ++v) {
     const float* w = model.weights.data() + v * kJoints;
@@ -244,17 +233,22 @@ std::map<std::string, std::vector<std::int32_t>> make_regions(const body::BodyMo
         add("face");
         continue;
       }
-      if (seen[static_cast<std::size_t>(v)] == 0) add("hidden_head");
       const float up = at(v, 1) - eye_y, ahead = at(v, 2) - eye_z, aside = std::abs(at(v, 0));
+      if (seen[static_cast<std::size_t>(v)] == 0) {
+        add("hidden_head");
+        if (std::hypot(up, ahead, aside - eye_x) < 0.025F) add("eye_sockets");
+        else if (aside < 0.04F && up < -0.05F) add("mouth_inside");
+      }
       const bool ear = aside > eye_x + 0.038F && ahead > -0.14F && ahead < -0.06F && up > -0.06F && up < 0.04F;
       if (ear) add("ears");
       if (up > 0.055F || (ahead < -0.075F && up > -0.09F && !ear)) add("scalp");
       else if (!ear) add("face");
       if (up > 0.03F && up <= 0.055F && ahead > -0.075F) add("forehead");
-      if (aside < 0.022F && ahead > 0.012F && up < 0.005F && up > -0.06F) add("nose");
+      // A wedge: narrow between the eyes, as wide as the nostrils at its base.
+      const float half_width = std::min(0.022F, 0.010F - 0.35F * up);
+      if (aside < half_width && ahead > 0.012F && up < 0.005F && up > -0.052F) add("nose");
     }
   }
-  (void)head;
   return out;
 }
 
@@ -373,31 +367,34 @@ Cc0Body build_cc0_body(const HumanAssets& assets, const std::filesystem::path& p
   for (const auto& uv : base.uvs) out.uvs.insert(out.uvs.end(), uv.begin(), uv.end());
   m.prepare();
 
-  // A face is visible when light from far away reaches its centre.
+  // A face is visible when light from far away reaches it.
   std::vector<Point> points(static_cast<std::size_t>(count));
   std::vector<std::array<std::int32_t, 3>> triangles;
   for (std::size_t v = 0; v < points.size(); ++v) points[v] = {m.v_template[3 * v], m.v_template[3 * v + 1], m.v_template[3 * v + 2]};
   for (std::size_t f = 0; f < m.faces.size(); f += 3)
     triangles.push_back({static_cast<std::int32_t>(m.faces[f]), static_cast<std::int32_t>(m.faces[f + 1]), static_cast<std::int32_t>(m.faces[f + 2])});
-  std::vector<Point> centres, normals;
+  // Its centre and three points near the corners: a long triangle may show its tip only.
+  std::vector<Point> samples_on, normals;
   for (const auto& t : triangles) {
-    Point c{}, e{}, f{};
-    for (std::size_t k = 0; k < 3; ++k) {
-      const float a = points[static_cast<std::size_t>(t[0])][k], b = points[static_cast<std::size_t>(t[1])][k], d = points[static_cast<std::size_t>(t[2])][k];
-      c[k] = (a + b + d) / 3;
-      e[k] = b - a;
-      f[k] = d - a;
-    }
+    const Point &a = points[static_cast<std::size_t>(t[0])], &b = points[static_cast<std::size_t>(t[1])],
+                &c = points[static_cast<std::size_t>(t[2])];
+    Point e{}, f{};
+    for (std::size_t k = 0; k < 3; ++k) e[k] = b[k] - a[k], f[k] = c[k] - a[k];
     Point n{e[1] * f[2] - e[2] * f[1], e[2] * f[0] - e[0] * f[2], e[0] * f[1] - e[1] * f[0]};
     const float length = std::sqrt(n[0] * n[0] + n[1] * n[1] + n[2] * n[2]) + 1e-20F;
     for (float& x : n) x /= length;
-    centres.push_back(c);
-    normals.push_back(n);
+    for (const Point& share : kFaceSamples) {
+      Point p{};
+      for (std::size_t k = 0; k < 3; ++k) p[k] = share[0] * a[k] + share[1] * b[k] + share[2] * c[k];
+      samples_on.push_back(p);
+      normals.push_back(n);
+    }
   }
-  const auto open = geometry::openness(geometry::RayCaster(points, triangles), centres, normals, 128, 10.0F, 1e-4F);
+  const auto open = geometry::openness(geometry::RayCaster(points, triangles), samples_on, normals, 128, 10.0F, 1e-4F);
   std::vector<std::uint8_t> seen(points.size(), 0);
-  for (std::size_t f = 0; f < open.size(); ++f) {
-    out.visible_faces.push_back(open[f] > 0.03F ? 1 : 0);
+  for (std::size_t f = 0; f < triangles.size(); ++f) {
+    const auto* o = open.data() + f * kFaceSamples.size();
+    out.visible_faces.push_back(*std::max_element(o, o + kFaceSamples.size()) > kLeastOpenness ? 1 : 0);
     if (out.visible_faces.back() != 0)
       for (const auto id : triangles[f]) seen[static_cast<std::size_t>(id)] = 1;
   }

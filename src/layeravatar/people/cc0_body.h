@@ -13,6 +13,9 @@
 
 namespace layeravatar::people {
 
+/// Base vertices that the model takes over: the body's, from 0, and the eyes'.
+inline constexpr std::int32_t kBodyVertices = 13380, kEyesBegin = 14598, kEyesEnd = 14742;
+
 /// Vertices: 13380 of the body, 144 of the eyes, then 55 that carry the joints. Triangles only use the first two groups.
 /// The mean pelvis lies at (0, -0.35, 0), as in SMPL-X, so that body::kCanonicalOffset brings it to the origin.
 struct Cc0Body {
@@ -21,7 +24,7 @@ struct Cc0Body {
   std::vector<std::int32_t> uv_faces;    // [F, 3] uv ids of the triangles model.faces
   std::vector<std::uint8_t> visible_faces;  // [F] 0: inner mouth and the like, never seen from outside
   /// Vertex sets: hands forearms upper_arms feet lower_legs upper_legs hips torso neck head; of the head also eyes face
-  /// scalp forehead nose ears.
+  /// scalp forehead nose ears, and what is never seen: hidden_head, parts of it eye_sockets and mouth_inside.
   std::map<std::string, std::vector<std::int32_t>> regions;
   // The same shape space over all base vertices in the rest A-pose (decimetres), to which garments are fitted.
   std::vector<float> rest_mean;          // [19158, 3]

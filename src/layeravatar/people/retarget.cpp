@@ -13,9 +13,9 @@ namespace {
 
 // SMPL-X joints 0 to 21; the others follow their parents.
 constexpr std::array<std::string_view, 22> kSources = {
-    "Hips",   "LeftUpLeg",   "RightUpLeg",  "LowerBack",    "LeftLeg",       "RightLeg", "Spine",   "LeftFoot",
-    "RightFoot", "Spine1",   "LeftToeBase", "RightToeBase", "Neck",          "LeftShoulder", "RightShoulder", "Head",
-    "LeftArm", "RightArm",   "LeftForeArm", "RightForeArm", "LeftHand",      "RightHand"};
+    "Hips",      "LeftUpLeg", "RightUpLeg",  "LowerBack",    "LeftLeg",  "RightLeg",     "Spine",         "LeftFoot",
+    "RightFoot", "Spine1",    "LeftToeBase", "RightToeBase", "Neck",     "LeftShoulder", "RightShoulder", "Head",
+    "LeftArm",   "RightArm",  "LeftForeArm", "RightForeArm", "LeftHand", "RightHand"};
 
 std::vector<Matrix3> world_rotations(const io::Bvh& motion, std::int64_t frame) {
   std::vector<Matrix3> out;
@@ -40,8 +40,8 @@ std::vector<body::PoseParams> retarget(const io::Bvh& motion, std::int64_t first
   }
   if (end < 0) end = motion.frame_count();
   if (first < 0 || step < 1 || first >= end || end > motion.frame_count())
-    throw Error(ErrorKind::kConfig, fmt::format("{}: frames {} to {} by {}, must lie in 0 to {}", motion.file, first, end,
-                                                step, motion.frame_count()));
+    throw Error(ErrorKind::kConfig, fmt::format("{}: frames {} to {} by {}, must lie in 0 to {}", motion.file, first,
+                                                end, step, motion.frame_count()));
   const auto rest = world_rotations(motion, 0);
   std::vector<body::PoseParams> out;
   for (std::int64_t f = first; f < end; f += step) {

@@ -15,9 +15,9 @@ constexpr int kSweeps = 30;  // Jacobi converges quadratically; four rows need a
 
 Matrix3 to_matrix(const Quaternion& q) {
   const auto [w, x, y, z] = q;
-  return {1 - 2 * (y * y + z * z), 2 * (x * y - z * w), 2 * (x * z + y * w),
-          2 * (x * y + z * w), 1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
-          2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)};
+  return {1 - 2 * (y * y + z * z), 2 * (x * y - z * w),     2 * (x * z + y * w),
+          2 * (x * y + z * w),     1 - 2 * (x * x + z * z), 2 * (y * z - x * w),
+          2 * (x * z - y * w),     2 * (y * z + x * w),     1 - 2 * (x * x + y * y)};
 }
 
 // Eigenvector of the largest eigenvalue of a symmetric matrix, by Jacobi rotations.
@@ -77,10 +77,14 @@ Vector3 to_rotation_vector(const Matrix3& m) {
   const double wx = m[7] - m[5], wy = m[2] - m[6], wz = m[3] - m[1];
   const double xy = m[1] + m[3], xz = m[2] + m[6], yz = m[5] + m[7];
   Quaternion q{};
-  if (largest == 0) q = {squares[0], wx, wy, wz};
-  else if (largest == 1) q = {wx, squares[1], xy, xz};
-  else if (largest == 2) q = {wy, xy, squares[2], yz};
-  else q = {wz, xz, yz, squares[3]};
+  if (largest == 0)
+    q = {squares[0], wx, wy, wz};
+  else if (largest == 1)
+    q = {wx, squares[1], xy, xz};
+  else if (largest == 2)
+    q = {wy, xy, squares[2], yz};
+  else
+    q = {wz, xz, yz, squares[3]};
   const double sine = std::sqrt(q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
   if (sine == 0) return {};
   const double scale = (q[0] < 0 ? -1 : 1) * 2 * std::atan2(sine, std::abs(q[0])) / sine;

@@ -2,7 +2,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
+#include <utility>
 
+#include "layeravatar/core/error.h"
 #include "layeravatar/splat/kernels/splat_kernel.h"
 #include "layeravatar/splat/kernels/splat_steps.h"
 
@@ -54,69 +57,78 @@ bool to_screen(const SplatView& view, const float* mean, const float* cov, Scree
   return std::isfinite(s.a + s.b + s.c);
 }
 
-std::int16_t pixel(float value, int limit) {
-  return static_cast<std::int16_t>(std::clamp(value, -1.0F, static_cast<float>(limit)));
-}
-
-ProjectedSplat project(const SplatInput& in, std::int64_t i, int tiles_x, int tiles_y) {
-  ProjectedSplat p{};
-  p.component = in.components[i];
+// The reference's rectangle of tiles, cut to the box where alpha can reach 1/255 (for the inner body at opacity 1).
+SplatTiles project(const SplatInput& in, std::int64_t i, int tiles_x, int tiles_y, ProjectedSplat& p) {
+  SplatTiles place{};
+  place.component = in.with_components ? in.components[i] : kNoComponent;
   const float opacity = in.opacities[i];
   Screen s;
-  if (!(opacity > in.min_opacity) || !to_screen(in.view, in.means + 3 * i, in.covariances + 6 * i, s)) return p;
+  if (!(opacity > in.min_opacity) || !to_screen(in.view, in.means + 3 * i, in.covariances + 6 * i, s)) return place;
   const float det = s.a * s.c - s.b * s.b;
-  if (det == 0.0F) return p;
-  const float inverse = 1.0F / (s.q[2] + 1e-7F);
+  if (det == 0.0F) return place;
+  const float inverse = 1.0F / (s.q[2] + 1e-7F), inverse_det = 1.0F / det;
   p.x = in.view.focal * s.q[0] * inverse + 0.5F * static_cast<float>(in.view.width - 1);
   p.y = in.view.focal * s.q[1] * inverse + 0.5F * static_cast<float>(in.view.height - 1);
-  p.conic_a = s.c / det;
-  p.conic_b = -s.b / det;
-  p.conic_c = s.a / det;
+  constexpr float kLog2E = 1.44269504088896341F;
+  p.exponent_xx = -0.5F * kLog2E * s.c * inverse_det;
+  p.exponent_xy = kLog2E * s.b * inverse_det;
+  p.exponent_yy = -0.5F * kLog2E * s.a * inverse_det;
   p.opacity = opacity;
   p.r = in.colours[3 * i], p.g = in.colours[3 * i + 1], p.b = in.colours[3 * i + 2];
   p.depth = s.q[2];
   const float mid = 0.5F * (s.a + s.c);
   const float radius = std::ceil(3.0F * std::sqrt(mid + std::sqrt(std::max(0.1F, mid * mid - det))));
-  // The reference's rectangle of tiles, cut to where alpha can reach 1/255 (for the inner body at opacity 1).
+  float left = radius, right = radius + (kTile - 1), up = radius, down = radius + (kTile - 1);
+  if (det > 0.0F) {
+    const float largest = place.component == 0 ? std::max(1.0F, opacity) : opacity;
+    p.reach = 2.0F * std::log(255.0F * largest) * 1.001F + 0.01F;  // the slack covers rounding
+    if (!(p.reach > 0.0F)) return place;
+    p.slope = s.b / s.c;
+    p.inverse_c = 1.0F / s.c;
+    p.half_square = det * p.inverse_c;
+    p.right_dy = s.b * std::sqrt(p.reach / s.a);
+    p.top = std::sqrt(p.reach * s.c);
+    const float box_x = std::sqrt(p.reach * s.a) + 0.01F, box_y = p.top + 0.01F;
+    left = std::min(left, box_x), right = std::min(right, box_x + kTile);
+    up = std::min(up, box_y), down = std::min(down, box_y + kTile);
+  } else {  // not a covariance: wherever the reference looks
+    p.slope = p.inverse_c = p.right_dy = 0.0F;
+    p.half_square = p.top = 1e9F;
+    p.reach = 1e9F;
+  }
   const auto tile = [](float v, int limit) {
     return static_cast<std::int16_t>(std::clamp(std::trunc(v / kTile), 0.0F, static_cast<float>(limit)));
   };
-  p.tile_x0 = tile(p.x - radius, tiles_x), p.tile_x1 = tile(p.x + radius + (kTile - 1), tiles_x);
-  p.tile_y0 = tile(p.y - radius, tiles_y), p.tile_y1 = tile(p.y + radius + (kTile - 1), tiles_y);
-  const bool inner = in.with_components && p.component == 0;
-  const float reach = 2.0F * std::log(255.0F * (inner ? std::max(1.0F, opacity) : opacity));
-  const float rx = std::sqrt(reach * s.a) * 1.0001F + 0.01F, ry = std::sqrt(reach * s.c) * 1.0001F + 0.01F;
-  p.x0 = pixel(std::ceil(std::max(p.x - rx, 0.0F)), in.view.width), p.x1 = pixel(std::floor(p.x + rx), in.view.width - 1);
-  p.y0 = pixel(std::ceil(std::max(p.y - ry, 0.0F)), in.view.height), p.y1 = pixel(std::floor(p.y + ry), in.view.height - 1);
-  if (p.x0 > p.x1 || p.y0 > p.y1) return p;
-  const auto low = [](std::int16_t t, std::int16_t v) { return std::max<std::int16_t>(t, static_cast<std::int16_t>(v / kTile)); };
-  const auto high = [](std::int16_t t, std::int16_t v) { return std::min<std::int16_t>(t, static_cast<std::int16_t>(v / kTile + 1)); };
-  p.tile_x0 = low(p.tile_x0, p.x0), p.tile_x1 = high(p.tile_x1, p.x1);
-  p.tile_y0 = low(p.tile_y0, p.y0), p.tile_y1 = high(p.tile_y1, p.y1);
-  p.visible = p.tile_x0 < p.tile_x1 && p.tile_y0 < p.tile_y1;
-  return p;
+  place.x0 = tile(p.x - left, tiles_x), place.x1 = tile(p.x + right, tiles_x);
+  place.y0 = tile(p.y - up, tiles_y), place.y1 = tile(p.y + down, tiles_y);
+  place.visible = place.x0 < place.x1 && place.y0 < place.y1;
+  return place;
 }
 
 // Indices of the visible splats by rising depth, equal depths by rising index. Positive floats sort as their bits.
-std::vector<std::uint32_t> depth_order(const std::vector<ProjectedSplat>& splats) {
+std::vector<std::uint32_t> depth_order(const SplatScratch& scratch, std::size_t count) {
   struct Key {
     std::uint32_t bits, index;
   };
+  constexpr int kBits = 11, kPasses = 3;
+  constexpr std::uint32_t kMask = (1U << kBits) - 1;
   std::vector<Key> keys, other;
-  for (std::size_t i = 0; i < splats.size(); ++i)
-    if (splats[i].visible) {
+  std::vector<std::uint32_t> start(kPasses << kBits);
+  keys.reserve(count);
+  for (std::size_t i = 0; i < count; ++i)
+    if (scratch.places[i].visible) {
       std::uint32_t bits;
-      std::memcpy(&bits, &splats[i].depth, sizeof bits);
+      std::memcpy(&bits, &scratch.splats[i].depth, sizeof bits);
       keys.push_back({bits, static_cast<std::uint32_t>(i)});
+      for (int pass = 0; pass < kPasses; ++pass)
+        ++start[static_cast<std::size_t>(pass << kBits) + ((bits >> (pass * kBits)) & kMask)];
     }
   other.resize(keys.size());
-  constexpr int kBits = 11;
-  for (int shift = 0; shift < 32; shift += kBits) {
-    std::uint32_t start[(1U << kBits) + 1] = {};
-    constexpr std::uint32_t kMask = (1U << kBits) - 1;
-    for (const Key& k : keys) ++start[((k.bits >> shift) & kMask) + 1];
-    for (std::uint32_t d = 0; d < kMask; ++d) start[d + 1] += start[d];
-    for (const Key& k : keys) other[start[(k.bits >> shift) & kMask]++] = k;
+  for (int pass = 0; pass < kPasses; ++pass) {
+    std::uint32_t* const next = start.data() + (pass << kBits);
+    std::uint32_t sum = 0;
+    for (std::uint32_t d = 0; d <= kMask; ++d) sum += std::exchange(next[d], sum);
+    for (const Key& k : keys) other[next[(k.bits >> (pass * kBits)) & kMask]++] = k;
     keys.swap(other);
   }
   std::vector<std::uint32_t> out(keys.size());
@@ -130,46 +142,43 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
   scratch.tiles_x = (in.view.width + kTile - 1) / kTile;
   scratch.tiles_y = (in.view.height + kTile - 1) / kTile;
   const auto n = static_cast<std::size_t>(in.count);
-  scratch.splats.resize(n);
+  scratch.splats = std::make_unique_for_overwrite<ProjectedSplat[]>(n);
+  scratch.places = std::make_unique_for_overwrite<SplatTiles[]>(n);
 #pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < in.count; ++i)
-    scratch.splats[static_cast<std::size_t>(i)] = project(in, i, scratch.tiles_x, scratch.tiles_y);
-  scratch.empty = true;
-  scratch.component_empty.fill(true);
-  for (std::size_t i = 0; i < n; ++i) {
-    if (!(in.opacities[i] > in.min_opacity)) continue;
-    scratch.empty = false;
-    if (in.components[i] < kComponents) scratch.component_empty[in.components[i]] = false;
-  }
-  const std::vector<std::uint32_t> order = depth_order(scratch.splats);
+  for (std::size_t i = 0; i < n; ++i)
+    scratch.places[i] =
+        project(in, static_cast<std::int64_t>(i), scratch.tiles_x, scratch.tiles_y, scratch.splats[i]);
   const auto tiles = static_cast<std::size_t>(scratch.tiles_x) * static_cast<std::size_t>(scratch.tiles_y);
   scratch.tile_start.assign(tiles + 1, 0);
-  std::uint32_t slots = 0;
-  for (ProjectedSplat& p : scratch.splats) {
+  scratch.empty = true;
+  scratch.component_empty.fill(true);
+  std::size_t slots = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    SplatTiles& p = scratch.places[i];
+    if (in.opacities[i] > in.min_opacity) {  // counts as present even when no pixel sees it
+      scratch.empty = false;
+      if (p.component < kComponents) scratch.component_empty[p.component] = false;
+    }
     if (!p.visible) continue;
-    p.first_slot = slots;
-    slots += static_cast<std::uint32_t>((p.tile_x1 - p.tile_x0) * (p.tile_y1 - p.tile_y0));
-    for (int y = p.tile_y0; y < p.tile_y1; ++y)
-      for (int x = p.tile_x0; x < p.tile_x1; ++x) ++scratch.tile_start[static_cast<std::size_t>(y * scratch.tiles_x + x) + 1];
+    p.first_slot = static_cast<std::uint32_t>(slots);
+    slots += static_cast<std::size_t>(p.x1 - p.x0) * static_cast<std::size_t>(p.y1 - p.y0);
+    for (int y = p.y0; y < p.y1; ++y)
+      for (int x = p.x0; x < p.x1; ++x) ++scratch.tile_start[static_cast<std::size_t>(y * scratch.tiles_x + x) + 1];
   }
+  LAV_CHECK(slots < std::numeric_limits<std::uint32_t>::max(), "too many Gaussians for the size of the image");
   for (std::size_t t = 0; t < tiles; ++t) scratch.tile_start[t + 1] += scratch.tile_start[t];
-  scratch.list_splat.resize(slots);
-  scratch.list_slot.resize(slots);
+  scratch.pairs = std::make_unique_for_overwrite<SplatPair[]>(slots);
   std::vector<std::uint32_t> next(scratch.tile_start.begin(), scratch.tile_start.end() - 1);
-  for (const std::uint32_t i : order) {
-    const ProjectedSplat& p = scratch.splats[i];
+  for (const std::uint32_t i : depth_order(scratch, n)) {
+    const SplatTiles& p = scratch.places[i];
     std::uint32_t slot = p.first_slot;
-    for (int y = p.tile_y0; y < p.tile_y1; ++y)
-      for (int x = p.tile_x0; x < p.tile_x1; ++x) {
-        const std::uint32_t at = next[static_cast<std::size_t>(y * scratch.tiles_x + x)]++;
-        scratch.list_splat[at] = i;
-        scratch.list_slot[at] = slot++;
-      }
+    for (int y = p.y0; y < p.y1; ++y)
+      for (int x = p.x0; x < p.x1; ++x)
+        scratch.pairs[next[static_cast<std::size_t>(y * scratch.tiles_x + x)]++] = {i, slot++, 0, p.component};
   }
 }
 
-void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const std::vector<SlotGradient>& slots,
-                     const SplatGradients& out) {
+void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const SlotGradient* slots, const SplatGradients& out) {
   const auto& w = in.view.camera_from_world;
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < in.count; ++i) {
@@ -179,10 +188,10 @@ void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const st
     std::fill(grad_cov, grad_cov + 6, 0.0F);
     std::fill(out.colours + 3 * i, out.colours + 3 * i + 3, 0.0F);
     out.opacities[i] = 0.0F;
-    const ProjectedSplat& p = scratch.splats[static_cast<std::size_t>(i)];
+    const SplatTiles& p = scratch.places[static_cast<std::size_t>(i)];
     if (!p.visible) continue;
     SlotGradient g{};
-    const int pairs = (p.tile_x1 - p.tile_x0) * (p.tile_y1 - p.tile_y0);
+    const int pairs = (p.x1 - p.x0) * (p.y1 - p.y0);
     for (int k = 0; k < pairs; ++k) g += slots[p.first_slot + static_cast<std::uint32_t>(k)];
     out.colours[3 * i] = g.r, out.colours[3 * i + 1] = g.g, out.colours[3 * i + 2] = g.b;
     out.opacities[i] = g.opacity;
@@ -223,7 +232,7 @@ void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const st
     grad_q[1] = s.y_limited ? 0.0F : -fz2 * j12;
     grad_q[2] = -fz2 * (j00 + j11) + 2 * fz2 / z * (s.tx * j02 + s.ty * j12);
     // Pixel position f q / (z + 1e-7).
-    const float mean_x = -(p.conic_a * g.x + p.conic_b * g.y), mean_y = -(p.conic_c * g.y + p.conic_b * g.x);
+    const float mean_x = (s.b * g.y - s.c * g.x) / det, mean_y = (s.b * g.x - s.a * g.y) / det;
     const float inverse = 1.0F / (z + 1e-7F);
     grad_q[0] += mean_x * f * inverse;
     grad_q[1] += mean_y * f * inverse;

@@ -3,6 +3,7 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace layeravatar::splat {
@@ -42,26 +43,41 @@ struct SplatImages {
   float* component_weights;  // [5, H, W]
 };
 
-/// One projected Gaussian.
-struct ProjectedSplat {
-  float x, y;                  // pixels
-  float conic_a, conic_b, conic_c;
+/// One projected Gaussian as the tiles read it: one cache line.
+struct alignas(64) ProjectedSplat {
+  float x, y;                                // pixels
+  float exponent_xx, exponent_xy, exponent_yy;  // the Gaussian is 2^(xx dx^2 + xy dx dy + yy dy^2)
   float opacity;
   float r, g, b;
   float depth;
-  std::int16_t x0, x1, y0, y1; // pixels that alpha >= 1/255 can reach, inclusive; empty when x0 > x1
-  std::int16_t tile_x0, tile_x1, tile_y0, tile_y1;  // tiles touched, the ends excluded
-  std::uint32_t first_slot;    // of its (splat, tile) pairs
+  // Where alpha may reach 1/255: at dy from the centre, slope dy +- sqrt(half_square (reach - inverse_c dy^2)).
+  float slope, half_square, inverse_c, reach;
+  float right_dy;  // dy of the rightmost point; the leftmost one has -right_dy
+  float top;       // largest dy
+};
+
+/// Where a projected Gaussian lies in the lists.
+struct SplatTiles {
+  std::int16_t x0, x1, y0, y1;  // tiles touched, the ends excluded; none when not visible
+  std::uint32_t first_slot;     // of its (splat, tile) pairs
   std::uint8_t component;
   bool visible;
 };
 
+/// One splat in the list of one tile.
+struct SplatPair {
+  std::uint32_t splat;
+  std::uint32_t slot;    // pairs by splat, then by tile
+  std::uint16_t blocks;  // 4 x 4 pixel blocks that it can reach: bit 4 * column + row
+  std::uint8_t component;
+};
+
 /// Kept from forward to backward.
 struct SplatScratch {
-  std::vector<ProjectedSplat> splats;     // [N]
-  std::vector<std::uint32_t> tile_start;  // [tiles + 1]
-  std::vector<std::uint32_t> list_splat;  // [pairs] by tile, then by depth, then by index
-  std::vector<std::uint32_t> list_slot;   // [pairs]
+  std::unique_ptr<ProjectedSplat[]> splats;  // [N]; those of invisible Gaussians are not set
+  std::unique_ptr<SplatTiles[]> places;      // [N]
+  std::unique_ptr<SplatPair[]> pairs;        // by tile, then by depth, then by index
+  std::vector<std::uint32_t> tile_start;     // [tiles + 1]
   std::array<bool, kComponents> component_empty{};
   bool empty = true;
   int tiles_x = 0, tiles_y = 0;

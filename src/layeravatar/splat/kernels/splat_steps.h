@@ -1,19 +1,22 @@
 // Steps that the splatter's sources share; not a public header.
 #pragma once
-#include <vector>
-
 #include "layeravatar/splat/kernels/splat_kernel.h"
 
 namespace layeravatar::splat {
 
-inline constexpr int kTile = 16;  // pixels, both ways
+inline constexpr int kTile = 16;          // pixels, both ways
+inline constexpr int kBlock = 4;          // pixels, both ways
+inline constexpr int kBlocks = 16;        // in a tile: block 4 * column + row
+inline constexpr int kBlockPixels = 16;   // pixel 4 * row + column
+inline constexpr int kImages = 6;         // pictures with colours: full, then the components
+inline constexpr int kOutputs = 7;        // transmittances: the pictures', then the inner body's
+inline constexpr int kFull = 0, kInner = 6;
 
 /// Sums over the pixels of one tile, or of a whole splat: with v = dL/d(exponent) and d = mean - pixel.
-struct SlotGradient {
-  float x = 0, y = 0;               // v d
-  float xx = 0, xy = 0, yy = 0;     // v d d
-  float opacity = 0, depth = 0;
-  float r = 0, g = 0, b = 0;
+struct alignas(16) SlotGradient {
+  float x = 0, y = 0, xx = 0, xy = 0;                // v d, v d d
+  float yy = 0, opacity = 0, depth = 0, r = 0;
+  float g = 0, b = 0, unused[2] = {};
   SlotGradient& operator+=(const SlotGradient& o) {
     x += o.x, y += o.y, xx += o.xx, xy += o.xy, yy += o.yy, opacity += o.opacity, depth += o.depth;
     r += o.r, g += o.g, b += o.b;
@@ -21,8 +24,27 @@ struct SlotGradient {
   }
 };
 
+/// One tile's place in the image.
+struct TilePlace {
+  int x, y;           // first pixel
+  int rows, columns;  // inside the image
+};
+
+inline TilePlace place_of(const SplatInput& in, const SplatScratch& s, std::int64_t tile) {
+  const int x = static_cast<int>(tile % s.tiles_x) * kTile, y = static_cast<int>(tile / s.tiles_x) * kTile;
+  const int rows = in.view.height - y, columns = in.view.width - x;
+  return {x, y, rows < kTile ? rows : kTile, columns < kTile ? columns : kTile};
+}
+
+/// Image `index` of [*, H, W] at the first pixel of a tile, or null.
+template <class Float>
+Float* plane_at(Float* images, int index, const SplatInput& in, const TilePlace& p) {
+  if (images == nullptr) return nullptr;
+  return images + (static_cast<std::int64_t>(index) * in.view.height + p.y) * in.view.width + p.x;
+}
+
 void project_and_sort(const SplatInput& input, SplatScratch& scratch);
-void screen_to_world(const SplatInput& input, const SplatScratch& scratch, const std::vector<SlotGradient>& slots,
+void screen_to_world(const SplatInput& input, const SplatScratch& scratch, const SlotGradient* slots,
                      const SplatGradients& out);
 
 }  // namespace layeravatar::splat

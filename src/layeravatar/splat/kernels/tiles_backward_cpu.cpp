@@ -1,0 +1,241 @@
+// Backward per-pixel work: each tile's list front to back, splat by splat, for the best instruction set of the machine.
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "layeravatar/splat/kernels/splat_steps.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layeravatar/splat/kernels/tiles_backward_cpu.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
+#include "layeravatar/splat/kernels/tile_math-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace layeravatar::splat::HWY_NAMESPACE {
+
+constexpr std::uint32_t kAhead = 8;     // splats
+constexpr std::uint32_t kRefresh = 32;  // splats between looks at which outputs of a block are finished
+
+// One block. `rest` is what lies at and behind the next splat: sum of weight times value, background included, where a
+// splat's value is its (colour, depth, 1) times the gradient.
+struct BackwardBlock {
+  HWY_ALIGN float t[kOutputs][kBlockPixels];
+  HWY_ALIGN float rest[kOutputs][kBlockPixels];
+  HWY_ALIGN float colour[kImages][3][kBlockPixels];  // gradients
+  HWY_ALIGN float alpha[kOutputs][kBlockPixels];
+  HWY_ALIGN float depth[kBlockPixels];
+};
+
+constexpr std::ptrdiff_t kStride = sizeof(BackwardBlock) / sizeof(float);  // from a value to the next block's
+
+// Reads one gradient plane to `to`, its place in the first block, and adds its product with the image to `rest`; true if
+// any gradient is not zero. Pixels beyond the image, and an absent gradient, are zero.
+HWY_INLINE bool load_plane(const float* gradient, const float* image, const SplatInput& in, const TilePlace& tile,
+                           float* to, float* rest) {
+  if (gradient == nullptr) {
+    for (int b = 0; b < kBlocks; ++b) fill(to + b * kStride, 0.0F);
+    return false;
+  }
+  auto all_zero = hn::Eq(hn::Zero(kLanes), hn::Zero(kLanes));
+  for (int b = 0; b < kBlocks; ++b, to += kStride, rest += kStride) {
+    const int x = b / 4 * kBlock, y = b % 4 * kBlock;
+    const int columns = std::min(kBlock, tile.columns - x), rows = std::min(kBlock, tile.rows - y);
+    const std::int64_t from = static_cast<std::int64_t>(y) * in.view.width + x;
+    HWY_ALIGN float picture[kBlockPixels];
+    if (columns == kBlock && rows == kBlock) {
+      for (int row = 0; row < kBlock; ++row) {
+        std::memcpy(to + row * kBlock, gradient + from + row * in.view.width, kBlock * sizeof(float));
+        std::memcpy(picture + row * kBlock, image + from + row * in.view.width, kBlock * sizeof(float));
+      }
+    } else {
+      fill(to, 0.0F);
+      fill(picture, 0.0F);
+      for (int row = 0; row < rows; ++row)
+        for (int column = 0; column < columns; ++column) {
+          to[row * kBlock + column] = gradient[from + row * in.view.width + column];
+          picture[row * kBlock + column] = image[from + row * in.view.width + column];
+        }
+    }
+    for (int at = 0; at < kBlockPixels; at += kWidth) {
+      const V g = hn::Load(kLanes, to + at);
+      hn::Store(hn::MulAdd(g, hn::Load(kLanes, picture + at), hn::Load(kLanes, rest + at)), kLanes, rest + at);
+      all_zero = hn::And(all_zero, hn::Eq(g, hn::Zero(kLanes)));
+    }
+  }
+  return !hn::AllTrue(kLanes, all_zero);
+}
+
+// Gradients of output `o` and where it starts; true if any of them is not zero.
+HWY_INLINE bool load_output(const SplatInput& in, const SplatImages& images, const SplatImageGradients& grad,
+                            const TilePlace& tile, BackwardBlock* blocks, int o) {
+  for (int b = 0; b < kBlocks; ++b) {
+    fill(blocks[b].t[o], 1.0F);
+    fill(blocks[b].rest[o], 0.0F);
+  }
+  const auto load = [&](const float* gradients, const float* pictures, int plane, float* to) HWY_ATTR {
+    return load_plane(plane_at(gradients, plane, in, tile), plane_at(pictures, plane, in, tile), in, tile, to,
+                      blocks[0].rest[o]);
+  };
+  if (o == kInner) return load(grad.inner_alpha, images.inner_alpha, 0, blocks[0].alpha[o]);
+  bool any = false;
+  for (int c = 0; c < 3; ++c)
+    any |= o == kFull ? load(grad.full, images.full, c, blocks[0].colour[o][c])
+                      : load(grad.components, images.components, 3 * (o - 1) + c, blocks[0].colour[o][c]);
+  any |= o == kFull ? load(grad.alpha, images.alpha, 0, blocks[0].alpha[o])
+                    : load(grad.component_alphas, images.component_alphas, o - 1, blocks[0].alpha[o]);
+  if (o == kFull) any |= load(grad.depth, images.depth, 0, blocks[0].depth);
+  return any;
+}
+
+HWY_INLINE V reciprocal(V x) {
+  const V guess = hn::ApproximateReciprocal(x);
+  return hn::Mul(guess, hn::NegMulAdd(x, guess, set(2.0F)));
+}
+
+// dL/d(alpha) of one splat in one output, and its weight; the output moves behind the splat.
+HWY_INLINE V alpha_gradient(V alpha, V inverse_rest, V value, float* t_at, float* rest_at, V& weight) {
+  V t = hn::Load(kLanes, t_at);
+  const V before = t;
+  weight = weigh(alpha, t);
+  const V rest = hn::NegMulAdd(weight, value, hn::Load(kLanes, rest_at));
+  hn::Store(t, kLanes, t_at);
+  hn::Store(rest, kLanes, rest_at);
+  const auto counts = hn::Gt(weight, hn::Zero(kLanes));
+  return hn::IfThenElseZero(counts, hn::NegMulAdd(rest, inverse_rest, hn::Mul(before, value)));
+}
+
+// Lane sums of four vectors, in order.
+HWY_INLINE void store_sums(V a, V b, V c, V d, float* out) {
+#if HWY_TARGET == HWY_SCALAR
+  out[0] = hn::GetLane(a), out[1] = hn::GetLane(b), out[2] = hn::GetLane(c), out[3] = hn::GetLane(d);
+#else
+  const hn::RepartitionToWide<Lanes> wide;
+  const V ab = hn::Add(hn::InterleaveLower(kLanes, a, b), hn::InterleaveUpper(kLanes, a, b));
+  const V cd = hn::Add(hn::InterleaveLower(kLanes, c, d), hn::InterleaveUpper(kLanes, c, d));
+  const auto wide_ab = hn::BitCast(wide, ab), wide_cd = hn::BitCast(wide, cd);
+  const V abcd = hn::Add(hn::BitCast(kLanes, hn::InterleaveLower(wide, wide_ab, wide_cd)),
+                         hn::BitCast(kLanes, hn::InterleaveUpper(wide, wide_ab, wide_cd)));
+  const hn::FixedTag<float, 4> quarter;
+#if HWY_MAX_BYTES >= 64
+  const hn::FixedTag<float, 8> half;
+  const auto eight = hn::Add(hn::LowerHalf(half, abcd), hn::UpperHalf(half, abcd));
+  hn::Store(hn::Add(hn::LowerHalf(quarter, eight), hn::UpperHalf(quarter, eight)), quarter, out);
+#elif HWY_MAX_BYTES >= 32
+  hn::Store(hn::Add(hn::LowerHalf(quarter, abcd), hn::UpperHalf(quarter, abcd)), quarter, out);
+#else
+  hn::Store(abcd, quarter, out);
+#endif
+#endif
+}
+
+struct Sums {
+  V x, y, xx, xy, yy, opacity, depth, r, g, b;
+};
+
+// Adds one splat's gradient at one vector of pixels. `own` is its component's output, or 0.
+HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b, int part, BackwardBlock& block,
+                           bool to_full, int own, bool to_inner, Sums& sum) {
+  const int at = part * kWidth;
+  const Offset offset = offset_of(s, pixel_x(tile, b, part), pixel_y(tile, b, part));
+  const V gaussian = gaussian_of(s, offset), one = set(1.0F);
+  V by_exponent = hn::Zero(kLanes), weight;
+  if (to_full || own != 0) {
+    const V alpha = limit_alpha(hn::Mul(set(s.opacity), gaussian));
+    const V inverse_rest = reciprocal(hn::Sub(one, alpha));
+    V by_alpha = hn::Zero(kLanes);
+    const auto image = [&](int o) HWY_ATTR {
+      const V r = hn::Load(kLanes, block.colour[o][0] + at), g = hn::Load(kLanes, block.colour[o][1] + at);
+      const V blue = hn::Load(kLanes, block.colour[o][2] + at);
+      V value = hn::MulAdd(set(s.r), r, hn::Load(kLanes, block.alpha[o] + at));
+      value = hn::MulAdd(set(s.g), g, value);
+      value = hn::MulAdd(set(s.b), blue, value);
+      if (o == kFull) value = hn::MulAdd(set(s.depth), hn::Load(kLanes, block.depth + at), value);
+      by_alpha = hn::Add(by_alpha, alpha_gradient(alpha, inverse_rest, value, block.t[o] + at, block.rest[o] + at, weight));
+      sum.r = hn::MulAdd(weight, r, sum.r);
+      sum.g = hn::MulAdd(weight, g, sum.g);
+      sum.b = hn::MulAdd(weight, blue, sum.b);
+    };
+    if (to_full) {
+      image(kFull);
+      sum.depth = hn::MulAdd(weight, hn::Load(kLanes, block.depth + at), sum.depth);
+    }
+    if (own != 0) image(own);
+    sum.opacity = hn::MulAdd(gaussian, by_alpha, sum.opacity);
+    by_exponent = hn::Mul(set(s.opacity), by_alpha);
+  }
+  if (to_inner) {
+    const V alpha = limit_alpha(gaussian);
+    const V value = hn::Load(kLanes, block.alpha[kInner] + at);
+    by_exponent = hn::Add(by_exponent, alpha_gradient(alpha, reciprocal(hn::Sub(one, alpha)), value, block.t[kInner] + at,
+                                                      block.rest[kInner] + at, weight));
+  }
+  const V v = hn::Mul(gaussian, by_exponent);
+  const V v_dx = hn::Mul(v, offset.dx), v_dy = hn::Mul(v, offset.dy);
+  sum.x = hn::Add(sum.x, v_dx);
+  sum.y = hn::Add(sum.y, v_dy);
+  sum.xx = hn::MulAdd(v_dx, offset.dx, sum.xx);
+  sum.xy = hn::MulAdd(v_dx, offset.dy, sum.xy);
+  sum.yy = hn::MulAdd(v_dy, offset.dy, sum.yy);
+}
+
+void backward_tile(const SplatInput& in, const SplatImages& images, const SplatScratch& s, const SplatImageGradients& grad,
+                   std::int64_t tile_index, SlotGradient* slots) {
+  const std::uint32_t begin = s.tile_start[static_cast<std::size_t>(tile_index)];
+  const std::uint32_t end = s.tile_start[static_cast<std::size_t>(tile_index) + 1];
+  if (begin == end) return;
+  const TilePlace tile = place_of(in, s, tile_index);
+  BackwardBlock blocks[kBlocks];
+  bool drawn[kOutputs] = {true};
+  for (std::uint32_t at = begin; at < end; ++at)
+    if (s.pairs[at].component < kComponents) drawn[1 + s.pairs[at].component] = true;
+  drawn[kInner] = drawn[1];
+  std::uint32_t live[kOutputs];  // blocks in which an output goes on
+  for (int o = 0; o < kOutputs; ++o)
+    live[o] = drawn[o] && load_output(in, images, grad, tile, blocks, o) ? (1U << kBlocks) - 1 : 0;
+  for (std::uint32_t at = begin; at < end; ++at) {
+    if (at + kAhead < end) hwy::Prefetch(&s.splats[s.pairs[at + kAhead].splat]);
+    if ((at - begin) % kRefresh == kRefresh - 1)
+      for (int o = 0; o < kOutputs; ++o)
+        for (std::uint32_t left = live[o]; left != 0; left &= left - 1)
+          if (const int b = std::countr_zero(left); !any_live(blocks[b].t[o])) live[o] &= ~(1U << b);
+    const SplatPair& pair = s.pairs[at];
+    const ProjectedSplat& splat = s.splats[pair.splat];
+    const int own = pair.component < kComponents ? pair.component + 1 : kFull;
+    const std::uint32_t live_inner = own == 1 ? live[kInner] : 0, live_own = own == kFull ? 0 : live[own];
+    const V zero = hn::Zero(kLanes);
+    Sums sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
+    for (std::uint32_t left = pair.blocks & (live[kFull] | live_own | live_inner); left != 0; left &= left - 1) {
+      const int b = std::countr_zero(left);
+      for (int part = 0; part < kParts; ++part)
+        add_pixels(splat, tile, b, part, blocks[b], (live[kFull] >> b & 1U) != 0, (live_own >> b & 1U) != 0 ? own : 0,
+                   (live_inner >> b & 1U) != 0, sum);
+    }
+    SlotGradient& slot = slots[pair.slot];
+    store_sums(sum.x, sum.y, sum.xx, sum.xy, &slot.x);
+    store_sums(sum.yy, sum.opacity, sum.depth, sum.r, &slot.yy);
+    store_sums(sum.g, sum.b, zero, zero, &slot.g);
+  }
+}
+
+}  // namespace layeravatar::splat::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace layeravatar::splat {
+
+HWY_EXPORT(backward_tile);
+
+void splat_backward_cpu(const SplatInput& input, const SplatImages& images, const SplatScratch& scratch,
+                        const SplatImageGradients& grad, const SplatGradients& out) {
+  const auto slots = std::make_unique_for_overwrite<SlotGradient[]>(scratch.tile_start.back());
+  const std::int64_t tiles = static_cast<std::int64_t>(scratch.tiles_x) * scratch.tiles_y;
+#pragma omp parallel for schedule(dynamic, 4)
+  for (std::int64_t tile = 0; tile < tiles; ++tile)
+    HWY_DYNAMIC_DISPATCH(backward_tile)(input, images, scratch, grad, tile, slots.get());
+  screen_to_world(input, scratch, slots.get(), out);
+}
+
+}  // namespace layeravatar::splat
+#endif
