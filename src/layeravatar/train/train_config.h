@@ -15,6 +15,7 @@ struct Stage {
   double code_lr = 0.04;
   int image_size = 0;           // pixels; 0: the data's own
   bool diffusion = true;        // false: reconstruction alone
+  bool batch_norm = true;       // normalise by the batch (the release); false: by the running statistics, as in use
   LossWeights weights;
 
   template <class Self, class Visitor>
@@ -24,6 +25,7 @@ struct Stage {
     field("code-lr", s.code_lr, "Adam step size of the codes");
     field("image-size", s.image_size, "pixels of the training images, 0 for the data's own size");
     field("diffusion", s.diffusion, "train the diffusion model and use its prior");
+    field("batch-norm", s.batch_norm, "normalise by each batch's own statistics; false: by the running ones, as avatars are decoded");
     field("pixel", s.weights.pixel, "weight of the colour loss");
     field("seg", s.weights.seg, "weight of the segmentation loss");
     field("inner", s.weights.inner, "weight that keeps the body inside the silhouette");

@@ -183,6 +183,7 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
   const double kappa_value = kappa(coefficient, pixels);
   const auto views = static_cast<int>(input.scenes[0].cameras.size());
   const int stride = views / 2;
+  learned.decoder->train(stage.batch_norm);
   set_trainable(*learned.decoder, false);
   for (int step = 0; step <= stage.extra_scene_step; ++step) {
     const bool joint = step == stage.extra_scene_step;
