@@ -2,6 +2,7 @@
 #pragma once
 #include <torch/types.h>
 
+#include <cstdint>
 #include <memory>
 #include <vector>
 
@@ -13,30 +14,42 @@
 
 namespace layeravatar::deform {
 
+struct RestGaussians;  // what neither pose nor avatar changes
+
 /// Everything about one pose that does not depend on an avatar.
 struct PreparedPose {
-  std::vector<float> transforms;   // [55, 4, 4] posed from rest, translation included
-  std::vector<float> corrections;  // [N, 3] shape and pose offsets
-  std::vector<float> node_maps;    // [16, 64, 64, 12]
-  std::vector<float> fixed_maps;   // [N_b, 12]
+  std::shared_ptr<const RestGaussians> rest;  // of the deformer that made it
+  std::vector<float> transforms;              // [55, 4, 4] posed from rest, translation included
+  std::vector<float> corrections;             // [N, 3] shape and pose offsets, metres
+  std::vector<float> node_maps;               // [16, 64, 64, 12] blended transforms at the weight volume's nodes
+  std::vector<float> fixed_maps;              // [N_b, 12] of the mesh's own weights, where they are used
 };
 
+/// Takes the Gaussians of one template on one body into poses. Safe to use from several threads. A graph may be walked
+/// back after the deformer is gone.
 class Deformer {
  public:
-  /// Builds the weight volume from the canonical body. Throws Error(kInternal) when template and body disagree.
-  Deformer(const body::BodyModel& body, const templates::LayeredTemplate& layers);
+  using Pose = std::shared_ptr<const PreparedPose>;
 
-  [[nodiscard]] std::int64_t count() const { return layers_.count(); }
-  [[nodiscard]] const templates::LayeredTemplate& layers() const { return layers_; }
+  /// Builds the weight volume from the canonical body. Throws Error(kInternal) when the template's arrays disagree.
+  Deformer(const body::BodyModel& body, templates::LayeredTemplate layers);
+
+  [[nodiscard]] std::int64_t count() const { return layers().count(); }
+  [[nodiscard]] const templates::LayeredTemplate& layers() const;
   [[nodiscard]] const body::BodyModel& body() const { return body_; }
-  [[nodiscard]] const body::WeightVolume& volume() const { return volume_; }
+  [[nodiscard]] const body::WeightVolume& volume() const;
 
-  [[nodiscard]] std::shared_ptr<const PreparedPose> prepare(const body::PoseParams& params) const;
+  /// Bone transforms, shape and pose offsets (skipped where the template has no pose directions), and the transforms
+  /// blended at the weight volume's nodes: trilinear weights of blended maps are blended maps of trilinear weights.
+  [[nodiscard]] Pose prepare(const body::PoseParams& params) const;
 
-  /// Differentiable in offset, radius and rotation; colours and opacities pass through. The base size, from the three
-  /// nearest posed neighbours within each block of the template, is a constant. Attributes of shape [N] or [N, 3].
-  [[nodiscard]] splat::Gaussians pose(const avatar::GaussianAttributes& attributes,
-                                      const std::shared_ptr<const PreparedPose>& prepared) const;
+  /// With p = shifted position + offset, weights w(p) of the volume (of the mesh for masked body points) and
+  /// D = sum_j w_j A_j:
+  ///   mean       = D (p - c + correction)
+  ///   covariance = R diag(s^2) R^T,  R = D_3x3 frame Rodrigues(rotation),  s = (1 + radius) * (e, e, 0.01 e)
+  /// where e = base_sizes(means) is a constant. Differentiable in offset (also through w), radius and rotation; colours
+  /// and opacities pass through. Throws Error(kInternal) for wrong shapes and for another deformer's pose.
+  [[nodiscard]] splat::Gaussians pose(const avatar::GaussianAttributes& attributes, const Pose& prepared) const;
 
   /// Posed means [N, 3] and the affine maps W [N, 4, 4] that take canonical to posed space (without corrections).
   struct PosedPoints {
@@ -44,22 +57,18 @@ class Deformer {
   };
   [[nodiscard]] PosedPoints posed_points(const torch::Tensor& offset, const PreparedPose& prepared) const;
 
-  /// sqrt of the clamped mean squared distance to three neighbours, by block: [N].
+  /// Square root of the mean squared distance to the three nearest points of the same block, at least 1e-7 m^2: [N].
   [[nodiscard]] torch::Tensor base_sizes(const torch::Tensor& means) const;
 
  private:
   body::BodyModel body_;
-  templates::LayeredTemplate layers_;
-  body::WeightVolume volume_;
-  std::vector<float> positions_;           // shifted
-  std::vector<float> shape_dirs_;          // [N, 3, 20] at the Gaussians
-  std::vector<std::uint8_t> fixed_;        // [N_b]
+  body::BodyModel skeleton_;               // 55 vertices: the joints themselves, which is all that a pose needs
+  std::shared_ptr<const RestGaussians> rest_;
+  std::vector<float> shape_dirs_;          // [20, 3 N] at the Gaussians
   std::vector<std::int32_t> node_start_;   // sparse weights of the volume's nodes
   std::vector<std::int32_t> node_joint_;
   std::vector<float> node_weight_;
   torch::Tensor components_;               // [N] uint8
-  std::array<float, 3> canonical_{};
-  friend struct PoseFunction;
 };
 
 }  // namespace layeravatar::deform

@@ -5,9 +5,11 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <limits>
+#include <optional>
 
 #include "layeravatar/body/smplx_file.h"
-#include "layeravatar/deform/kernels/neighbours.h"
+#include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/testing/deterministic_values.h"
@@ -15,27 +17,41 @@
 namespace layeravatar::deform {
 namespace {
 
-io::ArrayMap golden_file(const std::string& name) { return io::read_npz(std::string(LAV_GOLDEN_DIR "/") + name); }
+constexpr auto kDouble = torch::kFloat64;
 
+io::ArrayMap golden_file(const std::string& name) { return io::read_npz(std::string(LAV_GOLDEN_DIR "/") + name); }
+torch::Tensor get(const io::ArrayMap& arrays, const std::string& name) { return tensor::to_tensor(arrays.at(name)); }
+
+body::PoseParams params_of(const torch::Tensor& row) {
+  const torch::Tensor r = row.to(torch::kFloat32).contiguous();
+  return body::pose_from_vector({r.data_ptr<float>(), static_cast<std::size_t>(r.numel())});
+}
+
+avatar::GaussianAttributes recorded_attributes(const io::ArrayMap& g, int s) {
+  const auto row = [&](const std::string& name) { return get(g, "eval." + name)[s].contiguous(); };
+  return {row("sigma").squeeze(1), row("offset"), row("rgb"), row("radius"), row("rot")};
+}
+
+// The body of the recorded values, their template and its deformer.
 class Recorded : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    layers = new templates::LayeredTemplate(templates::from_arrays(golden_file("avatar/d_template_small.npz"), "d_template_small.npz"));
-    deformer = new Deformer(body::read_smplx_npz(LAV_GOLDEN_DIR "/body/SMPLX_NEUTRAL.npz").model, *layers);
+    model = new body::BodyModel(body::read_smplx_npz(LAV_GOLDEN_DIR "/body/SMPLX_NEUTRAL.npz").model);
+    const std::string name = "d_template_small.npz";
+    layers = new templates::LayeredTemplate(templates::from_arrays(golden_file("avatar/" + name), name));
+    deformer = new Deformer(*model, *layers);
   }
   static void TearDownTestSuite() {
     delete deformer;
     delete layers;
+    delete model;
   }
-  static torch::Tensor get(const io::ArrayMap& arrays, const std::string& name) { return tensor::to_tensor(arrays.at(name)); }
-  static body::PoseParams params(const torch::Tensor& row) {
-    const torch::Tensor r = row.to(torch::kFloat32).contiguous();
-    return body::pose_from_vector({r.data_ptr<float>(), static_cast<std::size_t>(r.numel())});
-  }
-  static void near(const torch::Tensor& got, const torch::Tensor& want, const std::string& what, double relative = 2e-5) {
+  static void near(const torch::Tensor& got, const torch::Tensor& want, const std::string& what,
+                   double relative = 2e-5) {
     ASSERT_EQ(got.sizes(), want.sizes()) << what;
     EXPECT_LE((got - want).abs().max().item<double>(), relative * want.abs().max().item<double>()) << what;
   }
+  static inline body::BodyModel* model = nullptr;
   static inline templates::LayeredTemplate* layers = nullptr;
   static inline Deformer* deformer = nullptr;
 };
@@ -54,7 +70,8 @@ TEST_F(Recorded, PosedPointsAndMapsOfFourLayouts) {
   for (const std::string layout : {"189", "179", "175", "none"})
     for (int s = 0; s < 2; ++s) {
       const std::string key = layout == "none" ? "none." : "p" + layout + ".";
-      const auto pose = deformer->prepare(layout == "none" ? body::default_viewing_pose() : params(get(g, "smpl_" + layout)[s]));
+      const auto pose = deformer->prepare(layout == "none" ? body::default_viewing_pose()
+                                                           : params_of(get(g, "smpl_" + layout)[s]));
       near(tensor::from_floats(pose->transforms, {55, 4, 4}), get(g, key + "A")[s], key + "A");
       const auto posed = deformer->posed_points(offsets[s], *pose);
       near(posed.means, get(g, key + "pts")[s], key + "pts");
@@ -68,25 +85,34 @@ TEST_F(Recorded, RawVolumeWeights) {
   const torch::Tensor points = tensor::from_floats(layers->shifted_positions(), {layers->count(), 3});
   for (int s = 0; s < 2; ++s) {
     const torch::Tensor at = (points + get(g, "offsets")[s]).slice(0, 0, layers->count(), 16).contiguous();
-    torch::Tensor got = torch::empty({at.size(0), 55});
-    deformer->volume().query({at.data_ptr<float>(), static_cast<std::size_t>(at.numel())}, {got.data_ptr<float>(), static_cast<std::size_t>(got.numel())});
-    near(got, get(g, "weights_query")[s], "weights");
+    std::vector<float> got(static_cast<std::size_t>(at.size(0) * 55));
+    deformer->volume().query({at.data_ptr<float>(), static_cast<std::size_t>(at.numel())}, got);
+    near(tensor::from_floats(got, {at.size(0), 55}), get(g, "weights_query")[s], "weights");
   }
 }
 
-avatar::GaussianAttributes recorded_attributes(const io::ArrayMap& g, int s) {
-  const auto get = [&](const std::string& name) { return tensor::to_tensor(g.at("eval." + name))[s].contiguous(); };
-  return {get("sigma").squeeze(1), get("offset"), get("rgb"), get("radius"), get("rot")};
-}
-
-TEST_F(Recorded, SizesAndCovariances) {
+TEST_F(Recorded, FramesSizesAndCovariances) {
   const io::ArrayMap g = golden_file("avatar/d_decoder_small.npz");
   for (int s = 0; s < 2; ++s) {
     const auto attributes = recorded_attributes(g, s);
-    const auto posed = deformer->pose(attributes, deformer->prepare(params(get(g, "smpl_params")[s])));
+    const auto prepared = deformer->prepare(params_of(get(g, "smpl_params")[s]));
+    const auto posed = deformer->pose(attributes, prepared);
     near(posed.means, get(g, "xyz")[s], "means");
-    near(deformer->base_sizes(posed.means).square(), get(g, "knn_mean_d2")[s], "mean squared distance", 1e-4);
-    near(posed.covariances, get(g, "cov3D")[s], "covariances", 1e-4);
+    const torch::Tensor base = deformer->base_sizes(posed.means);
+    near(base.square(), get(g, "knn_mean_d2")[s], "mean squared distance");
+    const torch::Tensor thin = torch::tensor({1.0F, 1.0F, 0.01F});
+    near((1 + attributes.radius) * base.unsqueeze(1) * thin, get(g, "scales")[s], "scales");
+    // A covariance is quadratic in lengths: twice their relative error.
+    near(posed.covariances, get(g, "cov3D")[s], "covariances", 4e-5);
+    const torch::Tensor maps = deformer->posed_points(attributes.offset, *prepared).maps;
+    for (std::int64_t i = 0; i < layers->count(); i += 4) {
+      const torch::Tensor w = attributes.rotation[i].contiguous();
+      const auto r = body::rodrigues(std::span<const float, 3>(w.data_ptr<float>(), 3));
+      const torch::Tensor frame = tensor::from_floats({layers->frames.data() + 9 * i, 9}, {3, 3});
+      const torch::Tensor linear = maps[i].slice(0, 0, 3).slice(1, 0, 3);
+      const torch::Tensor turned = linear.matmul(frame).matmul(tensor::from_floats(r, {3, 3}));
+      near(turned, get(g, "R_def")[s][i / 4], "frame " + std::to_string(i));
+    }
   }
 }
 
@@ -94,65 +120,121 @@ TEST_F(Recorded, SizesAndCovariances) {
 struct Twin {
   const Deformer& d;
   const PreparedPose& pose;
-  torch::Tensor base;
-  std::pair<torch::Tensor, torch::Tensor> operator()(const torch::Tensor& offset, const torch::Tensor& radius, const torch::Tensor& rotation) const {
-    const auto f64 = torch::kFloat64;
+
+  // Means [N, 3] and blended bone transforms [N, 3, 4].
+  std::pair<torch::Tensor, torch::Tensor> skin(const torch::Tensor& offset) const {
     const auto& l = d.layers();
     const std::int64_t n = l.count(), nb = l.body_count();
-    const torch::Tensor p = tensor::from_floats(l.shifted_positions(), {n, 3}).to(f64) + offset;
-    const torch::Tensor nodes = tensor::from_floats(d.volume().nodes(), {16, 64, 64, 55}).to(f64);
-    const torch::Tensor size = torch::tensor({63.0, 63.0, 15.0}, f64);
-    const torch::Tensor scale = torch::tensor({1.0, 1.0, 4.0}, f64) / d.volume().half_size();
-    const auto& c = d.volume().centre();
-    const torch::Tensor grid = ((((p - torch::tensor({c[0], c[1], c[2]}).to(f64)) * scale + 1) * 0.5) * size).clamp(torch::zeros({3}, f64), size);
-    const torch::Tensor low = torch::minimum(grid.detach().floor(), size - 1), f = grid - low;
-    torch::Tensor w = torch::zeros({n, 55}, f64);
+    const torch::Tensor p = tensor::from_floats(l.shifted_positions(), {n, 3}).to(kDouble) + offset;
+    const torch::Tensor nodes = tensor::from_floats(d.volume().nodes(), {16, 64, 64, 55}).to(kDouble);
+    const torch::Tensor last = torch::tensor({63.0, 63.0, 15.0}, kDouble);
+    const torch::Tensor scale = torch::tensor({1.0, 1.0, 4.0}, kDouble) / d.volume().half_size();
+    const torch::Tensor centre = tensor::from_floats(d.volume().centre(), {3}).to(kDouble);
+    const torch::Tensor grid = (((p - centre) * scale + 1) * 0.5 * last).clamp(torch::zeros({3}, kDouble), last);
+    const torch::Tensor low = torch::minimum(grid.detach().floor(), last - 1), f = grid - low;
+    torch::Tensor w = torch::zeros({n, 55}, kDouble);
     for (int k = 0; k < 8; ++k) {
-      const torch::Tensor bit = torch::tensor({k & 1, (k >> 1) & 1, (k >> 2) & 1}).to(f64);
+      const torch::Tensor bit = torch::tensor({k & 1, (k >> 1) & 1, (k >> 2) & 1}).to(kDouble);
       const torch::Tensor at = (low + bit).to(torch::kInt64);
       const torch::Tensor part = (bit * f + (1 - bit) * (1 - f)).prod(1);
       w = w + part.unsqueeze(1) * nodes.index({at.select(1, 2), at.select(1, 1), at.select(1, 0)});
     }
-    torch::Tensor fixed = torch::zeros({n}, torch::kBool);
+    torch::Tensor fixed = torch::zeros({n}, torch::kBool), stored = torch::zeros({n, 55}, kDouble);
     const auto mask = l.weights_mask();
     for (std::int64_t i = 0; i < nb; ++i) fixed[i] = mask[static_cast<std::size_t>(i)] != 0;
-    torch::Tensor stored = torch::zeros({n, 55}, f64);
-    stored.slice(0, 0, nb) = tensor::from_floats(l.body_weights, {nb, 55}).to(f64);
+    stored.slice(0, 0, nb) = tensor::from_floats(l.body_weights, {nb, 55}).to(kDouble);
     w = torch::where(fixed.unsqueeze(1), stored, w);
-    const torch::Tensor map = torch::einsum("nj,jrc->nrc", {w, tensor::from_floats(pose.transforms, {55, 4, 4}).to(f64).slice(1, 0, 3)});
-    const torch::Tensor y = p - torch::tensor({0.0, 0.35, 0.0}, f64) + tensor::from_floats(pose.corrections, {n, 3}).to(f64);
-    const torch::Tensor linear = map.slice(2, 0, 3);
-    const torch::Tensor means = torch::einsum("nrc,nc->nr", {linear, y}) + map.select(2, 3);
-    const torch::Tensor angle = (rotation + 1e-8).norm(2, 1, true), k = rotation / angle, zero = torch::zeros({n}, f64);
-    const torch::Tensor skew = torch::stack({zero, -k.select(1, 2), k.select(1, 1), k.select(1, 2), zero, -k.select(1, 0),
-                                             -k.select(1, 1), k.select(1, 0), zero}, 1).reshape({n, 3, 3});
-    const torch::Tensor turn = torch::eye(3, f64) + angle.sin().unsqueeze(2) * skew + (1 - angle.cos()).unsqueeze(2) * skew.matmul(skew);
-    const torch::Tensor r = linear.matmul(tensor::from_floats(l.frames, {n, 3, 3}).to(f64)).matmul(turn);
-    const torch::Tensor s = (1 + radius) * base.to(f64).unsqueeze(1) * torch::tensor({1.0, 1.0, 0.01}, f64);
+    const torch::Tensor bones = tensor::from_floats(pose.transforms, {55, 4, 4}).to(kDouble).slice(1, 0, 3);
+    const torch::Tensor map = torch::einsum("nj,jrc->nrc", {w, bones});
+    const torch::Tensor y = p - canonical() + tensor::from_floats(pose.corrections, {n, 3}).to(kDouble);
+    return {torch::einsum("nrc,nc->nr", {map.slice(2, 0, 3), y}) + map.select(2, 3), map};
+  }
+
+  static torch::Tensor canonical() { return torch::tensor({0.0, 0.35, 0.0}, kDouble); }
+
+  // Means [N, 3] and covariances [N, 6].
+  std::pair<torch::Tensor, torch::Tensor> operator()(const torch::Tensor& offset, const torch::Tensor& radius,
+                                                     const torch::Tensor& rotation, const torch::Tensor& base) const {
+    const std::int64_t n = d.layers().count();
+    const auto [means, map] = skin(offset);
+    const torch::Tensor angle = (rotation + 1e-8).norm(2, 1, true), k = rotation / angle;
+    const torch::Tensor zero = torch::zeros({n}, kDouble), x = k.select(1, 0), y = k.select(1, 1), z = k.select(1, 2);
+    const torch::Tensor skew = torch::stack({zero, -z, y, z, zero, -x, -y, x, zero}, 1).reshape({n, 3, 3});
+    const torch::Tensor turn = torch::eye(3, kDouble) + angle.sin().unsqueeze(2) * skew +
+                               (1 - angle.cos()).unsqueeze(2) * skew.matmul(skew);
+    const torch::Tensor frames = tensor::from_floats(d.layers().frames, {n, 3, 3}).to(kDouble);
+    const torch::Tensor r = map.slice(2, 0, 3).matmul(frames).matmul(turn);
+    const torch::Tensor s = (1 + radius) * base.to(kDouble).unsqueeze(1) * torch::tensor({1.0, 1.0, 0.01}, kDouble);
     const torch::Tensor cov = r.matmul(torch::diag_embed(s.square())).matmul(r.transpose(1, 2));
-    return {means, torch::stack({cov.select(1, 0).select(1, 0), cov.select(1, 0).select(1, 1), cov.select(1, 0).select(1, 2),
-                                 cov.select(1, 1).select(1, 1), cov.select(1, 1).select(1, 2), cov.select(1, 2).select(1, 2)}, 1)};
+    const auto entry = [&](int row, int column) { return cov.select(1, row).select(1, column); };
+    return {means, torch::stack({entry(0, 0), entry(0, 1), entry(0, 2), entry(1, 1), entry(1, 2), entry(2, 2)}, 1)};
   }
 };
 
+TEST_F(Recorded, TheTwinHasTheRecordedGradientOfPointsAndMaps) {
+  const io::ArrayMap g = golden_file("deform/f_deformer_small.npz");
+  const std::int64_t n = layers->count();
+  const auto count = static_cast<std::size_t>(n);
+  const auto gy = testing::deterministic("def.gy", 2 * count * 3, testing::Kind::kNormal);
+  const auto gt = testing::deterministic("def.gt", 2 * count * 16, testing::Kind::kNormal);
+  for (int s = 0; s < 2; ++s) {
+    const auto pose = deformer->prepare(params_of(get(g, "smpl_189")[s]));
+    const torch::Tensor offset = get(g, "offsets")[s].to(kDouble).requires_grad_(true);
+    const auto [means, d] = Twin{*deformer, *pose}.skin(offset);
+    const torch::Tensor linear = d.slice(2, 0, 3);
+    const torch::Tensor shift = d.select(2, 3) - linear.matmul(Twin::canonical());  // W = D [I | -c]
+    const torch::Tensor maps = torch::cat({linear, shift.unsqueeze(2)}, 2);
+    const torch::Tensor wy = tensor::from_floats(gy, {2, n, 3})[s].to(kDouble);
+    const torch::Tensor wt = tensor::from_floats(gt, {2, n, 4, 4})[s].slice(1, 0, 3).to(kDouble);
+    ((means * wy).sum() + (maps * wt).sum()).backward();
+    near(offset.grad(), get(g, "grad_pts")[s].to(kDouble), "gradient");
+  }
+}
+
+// Values and gradients of the kernels against the twin.
+template <class Near>
+void expect_like_twin(const Deformer& d, avatar::GaussianAttributes a, const body::PoseParams& params, Near near) {
+  const auto pose = d.prepare(params);
+  const std::array<torch::Tensor*, 3> mine = {&a.offset, &a.radius, &a.rotation};
+  std::array<torch::Tensor, 3> twin;
+  for (std::size_t k = 0; k < 3; ++k) {
+    *mine[k] = mine[k]->clone().requires_grad_(true);
+    twin[k] = mine[k]->detach().to(kDouble).requires_grad_(true);
+  }
+  const auto posed = d.pose(a, pose);
+  const auto [means, covariances] = Twin{d, *pose}(twin[0], twin[1], twin[2], d.base_sizes(posed.means));
+  near(posed.means.detach().to(kDouble), means.detach(), "means", 1e-6);
+  near(posed.covariances.detach().to(kDouble), covariances.detach(), "covariances", 1e-5);
+  torch::manual_seed(9);
+  const torch::Tensor weigh_means = torch::randn_like(posed.means);
+  const torch::Tensor weigh_covariances = torch::randn_like(posed.covariances) * 1e3;
+  ((posed.means * weigh_means).sum() + (posed.covariances * weigh_covariances).sum()).backward();
+  ((means * weigh_means).sum() + (covariances * weigh_covariances).sum()).backward();
+  for (std::size_t k = 0; k < 3; ++k)
+    near(mine[k]->grad().to(kDouble), twin[k].grad(), "gradient " + std::to_string(k), 1e-4);
+}
+
 TEST_F(Recorded, ValuesAndGradientsMatchTheTwin) {
   const io::ArrayMap g = golden_file("avatar/d_decoder_small.npz");
+  for (int s = 0; s < 2; ++s) {
+    avatar::GaussianAttributes a = recorded_attributes(g, s);
+    a.rotation.slice(0, 0, 40) *= 1e-3;  // small angles too
+    a.rotation.slice(0, 40, 50).zero_();
+    expect_like_twin(*deformer, a, params_of(get(g, "smpl_params")[s]), near);
+  }
+}
+
+TEST_F(Recorded, BeyondTheVolumeTheWeightsAreThoseOfItsBorder) {
+  const io::ArrayMap g = golden_file("avatar/d_decoder_small.npz");
   avatar::GaussianAttributes a = recorded_attributes(g, 0);
-  a.rotation.slice(0, 0, 40) *= 1e-3;  // small angles too
-  const auto pose = deformer->prepare(params(get(g, "smpl_params")[0]));
-  for (torch::Tensor* t : {&a.offset, &a.radius, &a.rotation}) *t = t->clone().requires_grad_(true);
-  const auto posed = deformer->pose(a, pose);
-  torch::Tensor twin[3];
-  const torch::Tensor* mine[3] = {&a.offset, &a.radius, &a.rotation};
-  for (int k = 0; k < 3; ++k) twin[k] = mine[k]->detach().to(torch::kFloat64).requires_grad_(true);
-  const auto [means, covs] = Twin{*deformer, *pose, deformer->base_sizes(posed.means.detach())}(twin[0], twin[1], twin[2]);
-  near(posed.means.detach().to(torch::kFloat64), means.detach(), "means", 1e-6);
-  near(posed.covariances.detach().to(torch::kFloat64), covs.detach(), "covariances", 1e-5);
-  torch::manual_seed(9);
-  const torch::Tensor wm = torch::randn_like(posed.means), wc = torch::randn_like(posed.covariances) * 1e3;
-  ((posed.means * wm).sum() + (posed.covariances * wc).sum()).backward();
-  ((means * wm).sum() + (covs * wc).sum()).backward();
-  for (int k = 0; k < 3; ++k) near(mine[k]->grad().to(torch::kFloat64), twin[k].grad(), "gradient " + std::to_string(k), 1e-4);
+  // All points, so that the sizes stay comparable; each axis and side in turn.
+  for (int axis = 0; axis < 3; ++axis)
+    for (const float side : {-1.0F, 1.0F}) {
+      avatar::GaussianAttributes moved = a;
+      moved.offset = a.offset.clone();
+      moved.offset.select(1, axis) += side * 3 * deformer->volume().half_size();
+      expect_like_twin(*deformer, moved, params_of(get(g, "smpl_params")[0]), near);
+    }
 }
 
 TEST_F(Recorded, ARigidTurnMovesEverythingRigidly) {  // section 17
@@ -160,46 +242,120 @@ TEST_F(Recorded, ARigidTurnMovesEverythingRigidly) {  // section 17
   const auto rest = deformer->posed_points(none, *deformer->prepare(body::canonical_pose()));
   const torch::Tensor start = tensor::from_floats(layers->shifted_positions(), {layers->count(), 3});
   EXPECT_LT((rest.means - start).abs().max().item<float>(), 1e-6F) << "zero parameters leave the canonical points";
+  EXPECT_LT((rest.maps - torch::eye(4)).abs().max().item<float>(), 1e-6F) << "weights sum to one";
   body::PoseParams turned = body::canonical_pose();
   turned.global_orient = {0.3F, -0.4F, 0.5F};
   const auto moved = deformer->posed_points(none, *deformer->prepare(turned));
-  const auto r = body::rodrigues(turned.global_orient);
-  const torch::Tensor rotation = torch::tensor({r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8]}).reshape({3, 3});
+  const torch::Tensor rotation = tensor::from_floats(body::rodrigues(turned.global_orient), {3, 3});
   const auto joints = body::pose(deformer->body(), body::canonical_pose()).rest_joints;
-  const torch::Tensor pelvis = torch::tensor({joints[0], joints[1], joints[2]}), c = torch::tensor({0.F, 0.35F, 0.F});
+  const torch::Tensor pelvis = tensor::from_floats({joints.data(), 3}, {3});
+  const torch::Tensor c = tensor::from_floats(body::kCanonicalOffset, {3});
   const torch::Tensor want = (start - c - pelvis).matmul(rotation.t()) + pelvis + c;
   EXPECT_LT((moved.means - want).abs().max().item<float>(), 2e-6F);
 }
 
-TEST(Neighbours, MatchBruteForceWithDuplicatesAndOutliers) {
-  torch::manual_seed(4);
-  torch::Tensor p = torch::randn({3000, 3});
-  p.select(1, 2) *= 0.01;
-  p[7] = p[8].clone();
-  p[100] = torch::tensor({50.F, -20.F, 3.F});
-  const torch::Tensor d = (p.unsqueeze(0) - p.unsqueeze(1)).to(torch::kFloat64).square().sum(2).fill_diagonal_(1e30);
-  const torch::Tensor want = std::get<0>(d.topk(3, 1, false)).mean(1);
-  std::vector<float> got(3000), again(3000);
-  mean_squared_neighbour_distance(p.data_ptr<float>(), 3000, got.data());
-  for (std::int64_t i = 0; i < 3000; ++i)
-    ASSERT_NEAR(got[static_cast<std::size_t>(i)], want[i].item<double>(), 1e-5 * want[i].item<double>() + 1e-9) << i;
-  const int before = omp_get_max_threads();
-  omp_set_num_threads(1);
-  mean_squared_neighbour_distance(p.data_ptr<float>(), 3000, again.data());
-  omp_set_num_threads(before);
-  EXPECT_EQ(got, again);
+TEST_F(Recorded, WithoutPoseDirectionsOnlyTheShapeCorrects) {
+  templates::LayeredTemplate plain = *layers;
+  plain.pose_dirs.clear();
+  body::PoseParams params = params_of(get(golden_file("avatar/d_decoder_small.npz"), "smpl_params")[0]);
+  const auto with = deformer->prepare(params), without = Deformer(*model, plain).prepare(params);
+  EXPECT_EQ(with->transforms, without->transforms);
+  float largest = 0;
+  for (std::size_t i = 0; i < with->corrections.size(); ++i) {
+    double want = 0;  // mean over the corners
+    for (std::size_t c = 0; c < 3; ++c)
+      for (std::size_t l = 0; l < 20; ++l) {
+        const auto vertex = static_cast<std::size_t>(layers->faces[i / 3 * 3 + c]);
+        const double factor = l < 10 ? params.betas[l] : params.expression[l - 10];
+        want += factor * static_cast<double>(layers->shape_dirs[(3 * vertex + i % 3) * 20 + l]) / 3;
+      }
+    ASSERT_NEAR(without->corrections[i], want, 1e-6) << i;
+    largest = std::max(largest, std::abs(with->corrections[i] - without->corrections[i]));
+  }
+  EXPECT_GT(largest, 1e-3F) << "the pose directions do something";
 }
 
-TEST(Neighbours, SquareCornersAndTinySets) {  // section 17
-  const float square[] = {0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 1, 0};
-  float out[4];
-  mean_squared_neighbour_distance(square, 4, out);
-  for (const float d : out) EXPECT_FLOAT_EQ(d, 4.0F / 3);
-  mean_squared_neighbour_distance(square, 2, out);
-  EXPECT_FLOAT_EQ(out[0], 1.0F / 3);
-  mean_squared_neighbour_distance(square, 1, out);
-  EXPECT_EQ(out[0], 0.0F);
-  mean_squared_neighbour_distance(square, 0, out);
+TEST_F(Recorded, ColoursOpacitiesAndComponentsPassThrough) {
+  const auto a = recorded_attributes(golden_file("avatar/d_decoder_small.npz"), 0);
+  const auto posed = deformer->pose(a, deformer->prepare(body::default_viewing_pose()));
+  EXPECT_TRUE(torch::equal(posed.colours, a.rgb));
+  EXPECT_TRUE(torch::equal(posed.opacities, a.opacity));
+  const int component_of_label[] = {255, 0, 1, 2, 3, 4};
+  std::array<int, 6> seen{};
+  for (std::int64_t i = 0; i < layers->count(); ++i) {
+    const auto label = static_cast<std::size_t>(layers->labels[static_cast<std::size_t>(i)]);
+    ASSERT_EQ(posed.components[i].item<int>(), component_of_label[label]) << i;
+    ++seen[label];
+  }
+  EXPECT_EQ(seen[0], 160);
+  EXPECT_EQ(*std::min_element(seen.begin(), seen.end()), 160) << "all labels occur";
+}
+
+TEST_F(Recorded, OneThreadGivesTheSameBits) {
+  const io::ArrayMap g = golden_file("avatar/d_decoder_small.npz");
+  const auto run = [&](int threads) {
+    omp_set_num_threads(threads);
+    avatar::GaussianAttributes a = recorded_attributes(g, 0);
+    for (torch::Tensor* t : {&a.offset, &a.radius, &a.rotation}) t->requires_grad_(true);
+    const auto posed = deformer->pose(a, deformer->prepare(params_of(get(g, "smpl_params")[0])));
+    (posed.means.square().sum() + posed.covariances.sum()).backward();
+    return std::vector<torch::Tensor>{posed.means, posed.covariances, a.offset.grad(), a.radius.grad(),
+                                      a.rotation.grad()};
+  };
+  const int before = omp_get_max_threads();
+  const auto one = run(1), three = run(3);
+  omp_set_num_threads(before);
+  for (std::size_t k = 0; k < one.size(); ++k) EXPECT_TRUE(torch::equal(one[k], three[k])) << k;
+}
+
+TEST_F(Recorded, AGraphOutlivesItsDeformer) {
+  const io::ArrayMap g = golden_file("avatar/d_decoder_small.npz");
+  const auto gradient = [&](bool early) {
+    avatar::GaussianAttributes a = recorded_attributes(g, 0);
+    a.offset.requires_grad_(true);
+    std::optional<Deformer> own(std::in_place, *model, *layers);
+    const torch::Tensor loss = own->pose(a, own->prepare(body::default_viewing_pose())).means.square().sum();
+    if (early) own.reset();
+    loss.backward();
+    return a.offset.grad();
+  };
+  EXPECT_TRUE(torch::equal(gradient(true), gradient(false)));
+}
+
+TEST_F(Recorded, RefusesWhatDoesNotFit) {
+  const auto a = recorded_attributes(golden_file("avatar/d_decoder_small.npz"), 0);
+  const auto pose = deformer->prepare(body::default_viewing_pose());
+  const Deformer other(*model, *layers);
+  EXPECT_THROW((void)other.pose(a, pose), Error);
+  EXPECT_THROW((void)deformer->pose(a, nullptr), Error);
+  auto wrong = a;
+  wrong.radius = a.radius.slice(0, 1);
+  EXPECT_THROW((void)deformer->pose(wrong, pose), Error);
+  templates::LayeredTemplate bad = *layers;
+  bad.faces[5] = static_cast<std::int32_t>(bad.dense_count());
+  EXPECT_THROW(Deformer(*model, bad), Error);
+  bad = *layers;
+  bad.labels[0] = 6;
+  EXPECT_THROW(Deformer(*model, bad), Error);
+  bad = *layers;
+  ++bad.blocks[2];
+  EXPECT_THROW(Deformer(*model, bad), Error);
+}
+
+TEST_F(Recorded, ADivergedPointSpoilsItsBlockOnly) {
+  auto a = recorded_attributes(golden_file("avatar/d_decoder_small.npz"), 0);
+  a.offset[1500][1] = std::numeric_limits<float>::quiet_NaN();  // block 1: 1409 .. 2208
+  const auto posed = deformer->pose(a, deformer->prepare(body::default_viewing_pose()));
+  EXPECT_TRUE(posed.covariances.slice(0, 1409, 2209).isnan().all().item<bool>());
+  EXPECT_TRUE(posed.covariances.slice(0, 0, 1409).isfinite().all().item<bool>());
+  EXPECT_TRUE(posed.covariances.slice(0, 2209).isfinite().all().item<bool>());
+  EXPECT_EQ(posed.means.isnan().any(1).sum().item<int>(), 1);
+}
+
+TEST_F(Recorded, CoincidentPointsKeepALeastSize) {
+  const torch::Tensor base = deformer->base_sizes(torch::zeros({layers->count(), 3}));
+  EXPECT_FLOAT_EQ(base.min().item<float>(), std::sqrt(1e-7F));
+  EXPECT_FLOAT_EQ(base.max().item<float>(), std::sqrt(1e-7F));
 }
 
 }  // namespace

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <cmath>
+#include <cstdlib>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "layeravatar/core/atomic_file.h"
@@ -48,30 +51,141 @@ double worst(const torch::Tensor& got, const torch::Tensor& want) {
   return (got - want).abs().max().item<double>() / want.abs().max().item<double>();
 }
 
+// Names and shapes of the parameters of the recorded U-Net, in the order of an optimiser's state.
+std::vector<std::pair<std::string, std::vector<std::int64_t>>> recorded_parameters() {
+  const auto json = nlohmann::json::parse(read_file(LAV_GOLDEN_DIR "/diffusion/b_unet_small.json"));
+  return json.at("param_order").get<std::vector<std::pair<std::string, std::vector<std::int64_t>>>>();
+}
+
+// Norms of all parameters' gradients against the recorded ones. A convolution's bias in front of a norm with one channel
+// per group has a true gradient of zero: the floor is 1e-5 of the largest norm.
+void expect_recorded_gradient_norms(const UNet& unet, const torch::Tensor& want) {
+  const auto parameters = unet.named_parameters();
+  ASSERT_EQ(want.numel(), static_cast<std::int64_t>(parameters.size()));
+  const double largest = want.max().item<double>();
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const double norm = want[static_cast<std::int64_t>(i)].item<double>();
+    EXPECT_NEAR(parameters[i].value().grad().norm().item<double>(), norm, 1e-4 * norm + 1e-5 * largest) << parameters[i].key();
+  }
+}
+
+TEST(DeterministicValues, CheckVectors) {
+  const auto json = nlohmann::json::parse(read_file(LAV_GOLDEN_DIR "/diffusion/det_testvectors.json"));
+  ASSERT_EQ(json.size(), 4U);
+  for (const auto& [name, entry] : json.items()) {
+    EXPECT_EQ(testing::crc32_of(name), entry.at("crc32").get<std::uint32_t>());
+    const auto expect_first = [&](const char* key, const std::vector<float>& got) {
+      const auto want = entry.at(key).get<std::vector<double>>();
+      for (std::size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got.at(i), static_cast<float>(want[i])) << name << " " << key;
+    };
+    expect_first("u_first8", testing::deterministic(name, 8, Kind::kUnit));
+    expect_first("v_first4", testing::deterministic(name, 4, Kind::kSigned));
+    expect_first("n_first4", testing::deterministic(name, 4, Kind::kNormal));
+    if (!entry.contains("shape")) continue;
+    const auto weights = testing::deterministic_weights(name, entry.at("shape").get<std::vector<std::int64_t>>());
+    expect_first("w_first4", weights);
+    double sum = 0;
+    for (const float w : weights) sum += w;
+    EXPECT_NEAR(sum, entry.at("w_sum").get<double>(), 1e-9);
+  }
+}
+
 TEST(UNet, OfficialSizeHasTheReleasesParameters) {
   const UNet unet({});
   std::int64_t count = 0;
   for (const auto& p : unet.parameters()) count += p.numel();
   EXPECT_EQ(count, 123318988);
   EXPECT_EQ(unet.parameters().size(), 488U);
-  const auto names = unet.named_parameters();
-  for (const char* name : {"time_embedding.blocks.2.bias", "in_blocks.0.0.weight", "in_blocks.4.0.shortcut.weight", "in_blocks.12.0.downsample.bias",
-                           "mid_blocks.1.qkv.weight", "out_blocks.2.2.conv.weight", "out_blocks.14.1.conv.weight",
-                           "out_blocks.0.0.norm_with_embedding.embedding_layer.1.weight", "out_blocks.0.0.conv_2.1.bias", "out.gn.weight"})
-    EXPECT_TRUE(names.contains(name)) << name;
+  EXPECT_TRUE(unet.buffers().empty());
+}
+
+TEST(UNet, ParametersHaveTheRecordedNamesShapesAndOrder) {
+  UNetConfig config;
+  config.image_size = {32, 96};
+  config.base_channels = 64;
+  const auto parameters = UNet(config).named_parameters();
+  const auto want = recorded_parameters();
+  ASSERT_EQ(parameters.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    EXPECT_EQ(parameters[i].key(), want[i].first);
+    EXPECT_EQ(parameters[i].value().sizes().vec(), want[i].second) << want[i].first;
+  }
 }
 
 TEST(UNet, RecordedOutputAndGradients) {
   const Golden golden("b_unet_small.npz");
   auto unet = recorded_unet();
   torch::Tensor x = named("unet_small.x", {2, 12, 32, 96}, Kind::kNormal).requires_grad_(true);
-  const torch::Tensor out = unet->forward(x, torch::tensor({999, 37}));
+  const torch::Tensor out = unet->forward(x, golden("t"));
   EXPECT_LT(worst(out, golden("out")), 2e-5);
   (out * named("unet_small.g", {2, 12, 32, 96}, Kind::kNormal)).sum().backward();
   EXPECT_LT(worst(x.grad(), golden("grad_x")), 5e-5);
-  // Norms in the order of registration.
-  const torch::Tensor norms = golden("grad_norm");
-  ASSERT_EQ(norms.numel(), static_cast<std::int64_t>(unet->parameters().size()));
+  expect_recorded_gradient_norms(*unet, golden("grad_norm"));
+}
+
+// Section 15.2: every parameter and the input follow from sines.
+TEST(UNet, OfficialSizeGivesTheSpecifiedOutputs) {
+  struct Row {
+    std::int64_t t;
+    double mean, deviation, largest, first, second, third, last;
+  };
+  std::vector<Row> rows{{499, -0.0534184, 0.7348066, 1.843374, 0.089563, -0.050427, -0.363595, 0.063987}};
+  if (std::getenv("LAV_SLOW_TESTS") != nullptr) {
+    rows.push_back({0, -0.0519677, 0.7103165, 1.618443, 0.303298, -0.463278, -0.979512, 0.077248});
+    rows.push_back({999, -0.0525835, 0.7214472, 1.663877, 0.266386, -0.364686, -0.948093, 0.073547});
+  }
+  const torch::NoGradGuard no_grad;
+  UNet unet({});
+  std::map<std::string, torch::Tensor> sorted;
+  for (const auto& p : unet.named_parameters()) sorted[p.key()] = p.value();
+  int k = 0;
+  for (auto& [name, value] : sorted) {
+    torch::Tensor s = torch::sin(torch::arange(value.numel(), torch::kFloat64) * 0.37 + 0.11 * k++).reshape(value.sizes());
+    if (value.dim() == 2) s = s * (8.0 / std::sqrt(static_cast<double>(value.size(1))));
+    else if (value.dim() > 2) s = s / std::sqrt(static_cast<double>(value.numel() / value.size(0)));
+    else s = name.ends_with("weight") ? 1 + 0.1 * s : 0.1 * s;
+    value.copy_(s);
+  }
+  const torch::Tensor x = torch::sin(torch::arange(12 * 128 * 384, torch::kFloat64) * 0.013).to(torch::kFloat32).reshape({1, 12, 128, 384});
+  for (const Row& row : rows) {
+    const torch::Tensor y = unet.forward(x, torch::tensor({row.t}))[0];
+    EXPECT_NEAR(y.mean().item<double>(), row.mean, 1e-4);
+    EXPECT_NEAR(y.std(false).item<double>(), row.deviation, 1e-4);
+    EXPECT_NEAR(y.abs().max().item<double>(), row.largest, 1e-4);
+    EXPECT_NEAR(y[0][0][0].item<double>(), row.first, 1e-4);
+    EXPECT_NEAR(y[3][17][200].item<double>(), row.second, 1e-4);
+    EXPECT_NEAR(y[6][64][192].item<double>(), row.third, 1e-4);
+    EXPECT_NEAR(y[11][127][383].item<double>(), row.last, 1e-4);
+  }
+}
+
+TEST(UNet, TheBatchDoesNotMixItsImages) {
+  const Golden golden("b_unet_small.npz");
+  auto unet = recorded_unet();
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor x = named("unet_small.x", {2, 12, 32, 96}, Kind::kNormal);
+  EXPECT_LT(worst(unet->forward(x.slice(0, 1, 2), torch::tensor({37})), golden("out").slice(0, 1, 2)), 2e-5);
+}
+
+TEST(UNet, RefusesWhatCannotBeBuilt) {
+  const auto message = [](auto&& change) {
+    UNetConfig config;
+    change(config);
+    try {
+      config.check();
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kConfig);
+      return std::string(e.what());
+    }
+    return std::string("accepted");
+  };
+  EXPECT_EQ(message([](UNetConfig& c) { c.image_size = {144, 384}; }), "unet image_size = 144, must be a multiple of 32");
+  EXPECT_EQ(message([](UNetConfig& c) { c.heads = 0; }), "unet heads = 0, must be >= 1");
+  EXPECT_EQ(message([](UNetConfig& c) { c.channel_factors = {1e-3}; }),
+            "unet channel_factors = 0.001, must be such that its 0 channels are a multiple of 4 heads");
+  EXPECT_EQ(message([](UNetConfig& c) { c.channel_factors = {std::nan("")}; }), "unet channel_factors = nan, must be in (0, 1024]");
+  EXPECT_EQ(message([](UNetConfig& c) { c.attention_res = {0}; }), "unet attention_res = 0, must be >= 1");
+  EXPECT_EQ(message([](UNetConfig& c) { c.base_channels = 33; }), "unet base_channels = 33, must be even, in 2..4096");
 }
 
 TEST(UNet, StartsAtZero) {
@@ -81,8 +195,10 @@ TEST(UNet, StartsAtZero) {
   config.channel_factors = {0.5, 1, 2};
   UNet unet(config);
   EXPECT_EQ(unet.forward(torch::randn({1, 12, 16, 48}), torch::tensor({5})).abs().max().item<float>(), 0.0F);
-  config.image_size = {18, 48};
-  EXPECT_THROW(UNet{config}, Error);
+  // 36 channels: 18 groups, the largest number below 32 that divides them.
+  config.channel_factors = {1.125, 1};
+  EXPECT_EQ(UNet(config).forward(torch::randn({2, 12, 16, 48}), torch::tensor({5, 7})).sizes().vec(), (std::vector<std::int64_t>{2, 12, 16, 48}));
+  EXPECT_THROW(unet.forward(torch::randn({1, 12, 16, 32}), torch::tensor({5})), Error);
 }
 
 TEST(Schedule, RecordedTables) {
@@ -93,37 +209,33 @@ TEST(Schedule, RecordedTables) {
     ASSERT_NEAR(s.alpha_bar(t), bars[t].item<double>(), 1e-13);
     ASSERT_NEAR(s.posterior_variance(t), tilde[t].item<double>(), 1e-15);
   }
+  const torch::Tensor weights = golden("sampler_weight_f32");
+  for (std::int64_t t = 0; t < 1000; ++t) ASSERT_NEAR(s.signal(t) * s.noise(t), weights[t].item<double>(), 1e-7);
   EXPECT_NEAR(s.signal(999), 0.00635281809, 1e-10);  // section 15.1
   EXPECT_NEAR(s.signal(259) * s.noise(259), 0.499994306, 1e-8);
 }
 
 TEST(Sampler, RecordedTimesteps) {
   const auto json = nlohmann::json::parse(read_file(LAV_GOLDEN_DIR "/diffusion/c_timesteps.json"));
-  int lists = 0;
-  const auto check = [&](const std::string& key, const nlohmann::json& list) {
-    if (!list.is_array() || list.empty() || !list[0].is_number()) return;
-    ++lists;
-    EXPECT_EQ(sample_timesteps(Schedule(), static_cast<int>(list.size())), list.get<std::vector<std::int64_t>>()) << key;
-  };
-  for (const auto& [key, value] : json.items()) {
-    check(key, value);
-    if (value.is_object())
-      for (const auto& [inner, list] : value.items()) check(key + "." + inner, list);
-  }
-  EXPECT_GT(lists, 3);
+  ASSERT_EQ(json.size(), 14U);
+  for (const auto& [steps, list] : json.items())
+    EXPECT_EQ(sample_timesteps(Schedule(), std::stoi(steps)), list.get<std::vector<std::int64_t>>()) << steps;
   EXPECT_THROW(sample_timesteps(Schedule(), 0), Error);
+  EXPECT_THROW(sample_timesteps(Schedule(), 1001), Error);
 }
 
 TEST(TrainingLoss, RecordedValueAndGradient) {
   const Golden golden("c_train_loss.npz");
   auto unet = recorded_unet();
-  torch::Tensor x0 = golden("x0").requires_grad_(true);
-  const TrainingLoss loss = training_loss(*unet, Schedule(), x0, golden("t"), golden("noise"));
+  torch::Tensor x0 = (0.5 * named("diff.x0", {4, 12, 32, 96}, Kind::kNormal)).requires_grad_(true);
+  const torch::Tensor noise = named("diff.noise", {4, 12, 32, 96}, Kind::kNormal);
+  const TrainingLoss loss = training_loss(*unet, Schedule(), x0, golden("t"), noise);
   EXPECT_NEAR(loss.value.item<double>(), golden("loss").item<double>(), 1e-4 * golden("loss").item<double>());
   for (int q = 0; q < 4; ++q)
     EXPECT_NEAR(loss.quartiles[static_cast<std::size_t>(q)], golden("quartile")[q].item<double>(), 1e-4 * golden("quartile").max().item<double>());
   loss.value.backward();
   EXPECT_LT(worst(x0.grad(), golden("grad_x0")), 1e-4);
+  expect_recorded_gradient_norms(*unet, golden("param_grad_norm"));
 }
 
 TEST(Sampler, RecordedDdimWithNoiseAndDdpm) {
@@ -136,17 +248,21 @@ TEST(Sampler, RecordedDdimWithNoiseAndDdpm) {
   {
     const Golden golden("c_ddpm10_small.npz");
     options.variance = SampleOptions::Variance::kSmall;
-    EXPECT_LT(worst(sample_ddpm(denoiser, Schedule(), golden("noise"), options), golden("final")), 1e-4);
+    std::vector<torch::Tensor> seen;
+    const Denoiser watched = [&](const torch::Tensor& x, std::int64_t t) {
+      seen.push_back(x.clone());
+      return denoiser(x, t);
+    };
+    EXPECT_LT(worst(sample_ddpm(watched, Schedule(), golden("noise"), options), golden("final")), 1e-4);
+    EXPECT_LT(worst(seen.at(1), golden("x_after_1")), 1e-4);
   }
   {
     // The recorded run ends in NaN at eta = 1; its states before are compared by stopping early.
     const Golden golden("c_ddim10_eta1.npz");
     options.eta = 1.0;
-    int calls = 0;
     std::vector<torch::Tensor> seen;
     const Denoiser watched = [&](const torch::Tensor& x, std::int64_t t) {
       seen.push_back(x.clone());
-      ++calls;
       return denoiser(x, t);
     };
     const torch::Tensor last = sample_ddim(watched, Schedule(), golden("noise"), options);
@@ -155,6 +271,37 @@ TEST(Sampler, RecordedDdimWithNoiseAndDdpm) {
     EXPECT_LT(worst(seen.at(9), golden("x_after_9")), 1e-4);
     EXPECT_TRUE(torch::isfinite(last).all().item<bool>()) << "the last radicand is clamped";
   }
+}
+
+// One step from t = 999: what the noise adds is its standard deviation.
+TEST(Sampler, AncestralVariances) {
+  const Schedule s;
+  const Denoiser silent = [](const torch::Tensor& x, std::int64_t) { return torch::zeros_like(x); };
+  const auto spread = [&](SampleOptions::Variance variance) {
+    SampleOptions options;
+    options.steps = 1;
+    options.variance = variance;
+    const auto end = [&](float z) {
+      options.noise = [z](int) { return torch::full({1, 1, 1, 1}, z); };
+      return sample_ddpm(silent, s, torch::zeros({1, 1, 1, 1}), options).item<double>();
+    };
+    return end(1.0F) - end(0.0F);
+  };
+  EXPECT_NEAR(spread(SampleOptions::Variance::kSmall), std::sqrt(s.posterior_variance(999)), 1e-7);
+  EXPECT_NEAR(spread(SampleOptions::Variance::kLarge), std::sqrt(1e-4 + (2e-2 - 1e-4) * 998 / 999), 1e-7);  // beta_998
+}
+
+TEST(Sampler, ReportsProgressAndClampsToTheRange) {
+  const Schedule s;
+  const Denoiser far = [&](const torch::Tensor& x, std::int64_t t) { return (s.signal(t) * x - 5.0) / s.noise(t); };  // x0 = 5
+  SampleOptions options;
+  options.steps = 3;
+  std::vector<int> done;
+  options.progress = [&](int at, int of) { done.push_back(10 * at + of); };
+  EXPECT_EQ(sample_ddim(far, s, torch::zeros({1, 1, 1, 1}), options).item<float>(), 2.0F);
+  EXPECT_EQ(done, (std::vector<int>{13, 23, 33}));
+  options.eta = 0.5;
+  EXPECT_THROW(sample_ddim(far, s, torch::zeros({1, 1, 1, 1}), options), Error);
 }
 
 TEST(Sampler, DdimOfAKnownAnswerReturnsIt) {

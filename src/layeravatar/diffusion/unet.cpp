@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/norm_silu.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::diffusion {
@@ -20,6 +21,12 @@ nn::GroupNorm group_norm(int channels) {
   int groups = std::min(32, channels);
   while (channels % groups != 0) --groups;
   return nn::GroupNorm(nn::GroupNormOptions(groups, channels).eps(1e-5));
+}
+
+// silu(group_norm(x))
+Tensor normed_silu(const nn::GroupNorm& norm, const Tensor& x) {
+  const std::int64_t batch = x.size(0);
+  return norm_silu(x, norm->weight.expand({batch, -1}), norm->bias.expand({batch, -1}), norm->options.num_groups());
 }
 
 nn::Conv2d conv3(int in, int out, int stride = 1) {
@@ -79,10 +86,12 @@ struct ResBlock : nn::Module {
     if (in != out) shortcut = register_module("shortcut", nn::Conv2d(nn::Conv2dOptions(in, out, 1)));
   }
   Tensor forward(const Tensor& x, const Tensor& embedding) {
-    Tensor u = first->forward(torch::silu(norm->forward(x)));
-    const std::vector<Tensor> both = modulated->linear->forward(torch::silu(embedding)).unsqueeze(2).unsqueeze(3).chunk(2, 1);
-    u = torch::addcmul(both[1], modulated->norm->forward(u), both[0] + 1.0);
-    u = second->forward(torch::silu(u));
+    Tensor u = first->forward(normed_silu(norm, x));
+    // (gamma n + beta) (1 + a) + b = gamma (1 + a) n + beta (1 + a) + b
+    const std::vector<Tensor> both = modulated->linear->forward(torch::silu(embedding)).chunk(2, 1);
+    const Tensor gain = both[0] + 1.0;
+    const nn::GroupNorm& inner = modulated->norm;
+    u = second->forward(norm_silu(u, inner->weight * gain, torch::addcmul(both[1], inner->bias.expand_as(gain), gain), inner->options.num_groups()));
     return u + (shortcut.is_empty() ? x : shortcut->forward(x));
   }
 };
@@ -154,17 +163,25 @@ Tensor run(const std::vector<std::shared_ptr<nn::Module>>& parts, Tensor x, cons
 }  // namespace
 
 void UNetConfig::check() const {
-  const auto fail = [](const std::string& message) { throw Error(ErrorKind::kConfig, message); };
+  const auto require = [](bool good, const std::string& name, const std::string& value, const std::string& range) {
+    if (!good) throw Error(ErrorKind::kConfig, fmt::format("unet {} = {}, must be {}", name, value, range));
+  };
   const auto levels = static_cast<int>(channel_factors.size());
-  if (levels < 1 || levels > 10) fail(fmt::format("unet levels = {}, must be in 1..10", levels));
+  require(levels >= 1 && levels <= 10, "levels", std::to_string(levels), "in 1..10");
+  require(in_channels >= 1, "in_channels", std::to_string(in_channels), ">= 1");
+  require(resblocks >= 1, "resblocks", std::to_string(resblocks), ">= 1");
+  require(heads >= 1, "heads", std::to_string(heads), ">= 1");
+  require(base_channels >= 2 && base_channels % 2 == 0 && base_channels <= 4096, "base_channels", std::to_string(base_channels), "even, in 2..4096");
   const int divisor = 1 << (levels - 1);
   for (const int side : image_size)
-    if (side < divisor || side % divisor != 0) fail(fmt::format("unet image size = {}, must be a multiple of {}", side, divisor));
-  if (base_channels < 2 || base_channels % 2 != 0) fail(fmt::format("unet base channels = {}, must be even", base_channels));
-  for (const double f : channel_factors)
-    if (!(f > 0) || static_cast<int>(base_channels * f) % heads != 0)
-      fail(fmt::format("unet channel factor = {}: {} channels are no multiple of {} heads", f, base_channels * f, heads));
-  if (in_channels < 1 || resblocks < 1 || heads < 1) fail("unet channels, blocks and heads must be positive");
+    require(side >= divisor && side % divisor == 0, "image_size", std::to_string(side), "a multiple of " + std::to_string(divisor));
+  for (const int r : attention_res) require(r >= 1, "attention_res", std::to_string(r), ">= 1");
+  for (const double f : channel_factors) {
+    require(f > 0 && f <= 1024, "channel_factors", fmt::format("{}", f), "in (0, 1024]");
+    const int channels = static_cast<int>(base_channels * f);
+    require(channels >= heads && channels % heads == 0, "channel_factors", fmt::format("{}", f),
+            fmt::format("such that its {} channels are a multiple of {} heads", channels, heads));
+  }
 }
 
 UNet::UNet(const UNetConfig& config) : config_(config) {
@@ -174,7 +191,7 @@ UNet::UNet(const UNetConfig& config) : config_(config) {
   const auto channels_of = [&](int level) { return static_cast<int>(base * config.channel_factors[static_cast<std::size_t>(level)]); };
   const int smaller = std::min(config.image_size[0], config.image_size[1]);
   const auto attends = [&](int level) {
-    return std::any_of(config.attention_res.begin(), config.attention_res.end(), [&](int r) { return r > 0 && (1 << level) == smaller / r; });
+    return std::any_of(config.attention_res.begin(), config.attention_res.end(), [&](int r) { return (1 << level) == smaller / r; });
   };
   time_embedding_ = register_module("time_embedding", std::make_shared<TimeEmbedding>(base));
   std::vector<int> skips;
@@ -237,7 +254,7 @@ Tensor UNet::forward(const Tensor& x, const Tensor& t) {
     skips.pop_back();
   }
   auto& head = static_cast<Head&>(*out_);
-  return head.conv->forward(torch::silu(head.gn->forward(h)));
+  return head.conv->forward(normed_silu(head.gn, h));
 }
 
 }  // namespace layeravatar::diffusion

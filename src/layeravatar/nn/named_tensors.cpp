@@ -18,10 +18,14 @@ std::string sizes_text(const torch::Tensor& t) {
   return out + "]";
 }
 
-void copy_checked(torch::Tensor to, const torch::Tensor& from, const std::string& what, const std::string& name) {
-  if (to.sizes() != from.sizes())
-    throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}': expected {}, found {}", what, name, sizes_text(to), sizes_text(from)));
-  to.copy_(from);
+// The tensor `name` of the file, if it is there with the sizes of `like`.
+const torch::Tensor& take(const NamedTensors& tensors, const std::string& name, const torch::Tensor& like, const std::string& what) {
+  const auto it = tensors.find(name);
+  if (it == tensors.end()) throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}' is missing", what, name));
+  if (it->second.sizes() != like.sizes())
+    throw Error(ErrorKind::kInput,
+                fmt::format("{}: tensor '{}': expected {}, found {}", what, name, sizes_text(like), sizes_text(it->second)));
+  return it->second;
 }
 
 }  // namespace
@@ -38,11 +42,8 @@ void load_named_tensors(torch::nn::Module& module, const NamedTensors& tensors, 
   const NamedTensors own = named_tensors(module);
   for (const auto& [name, tensor] : tensors)
     if (!own.contains(name)) throw Error(ErrorKind::kInput, fmt::format("{}: unknown tensor '{}'", what, name));
-  for (const auto& [name, tensor] : own) {
-    const auto it = tensors.find(name);
-    if (it == tensors.end()) throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}' is missing", what, name));
-    copy_checked(tensor, it->second, what, name);
-  }
+  for (const auto& [name, tensor] : own) take(tensors, name, tensor, what);
+  for (const auto& [name, tensor] : own) tensor.copy_(tensors.at(name));
 }
 
 NamedTensors adam_state(const torch::optim::Adam& adam, const torch::nn::Module& module) {
@@ -60,27 +61,23 @@ NamedTensors adam_state(const torch::optim::Adam& adam, const torch::nn::Module&
 }
 
 void load_adam_state(torch::optim::Adam& adam, const torch::nn::Module& module, const NamedTensors& state, const std::string& what) {
-  auto& states = adam.state();
-  states.clear();
-  const auto parameters = module.named_parameters();
-  std::size_t used = 0;
-  for (const auto& p : parameters) {
-    const auto find = [&](const std::string& part) {
-      const auto it = state.find(p.key() + part);
-      if (it == state.end()) throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}{}' is missing", what, p.key(), part));
-      ++used;
-      return it->second;
-    };
+  std::map<std::string, std::unique_ptr<torch::optim::AdamParamState>> loaded;
+  const torch::Tensor scalar = torch::zeros({});
+  for (const auto& p : module.named_parameters()) {
     if (!state.contains(p.key() + ".step")) continue;
+    const torch::Tensor like = p.value().detach();
+    const auto moment = [&](const std::string& name) { return torch::zeros_like(like).copy_(take(state, p.key() + name, like, what)); };
     auto own = std::make_unique<torch::optim::AdamParamState>();
-    own->step(static_cast<std::int64_t>(find(".step").item<float>()));
-    own->exp_avg(torch::zeros_like(p.value().detach()));
-    own->exp_avg_sq(torch::zeros_like(p.value().detach()));
-    copy_checked(own->exp_avg(), find(".exp_avg"), what, p.key() + ".exp_avg");
-    copy_checked(own->exp_avg_sq(), find(".exp_avg_sq"), what, p.key() + ".exp_avg_sq");
-    states[c10::guts::to_string(p.value().unsafeGetTensorImpl())] = std::move(own);
+    const double steps = take(state, p.key() + ".step", scalar, what).item<double>();
+    if (!(steps >= 0 && steps <= 9e15)) throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}.step': no count", what, p.key()));
+    own->step(static_cast<std::int64_t>(steps));
+    own->exp_avg(moment(".exp_avg"));
+    own->exp_avg_sq(moment(".exp_avg_sq"));
+    loaded[c10::guts::to_string(p.value().unsafeGetTensorImpl())] = std::move(own);
   }
-  if (used != state.size()) throw Error(ErrorKind::kInput, what + ": optimiser state of parameters that the network lacks");
+  if (state.size() != 3 * loaded.size()) throw Error(ErrorKind::kInput, what + ": optimiser state of parameters that the network lacks");
+  adam.state().clear();
+  for (auto& [key, own] : loaded) adam.state()[key] = std::move(own);
 }
 
 double ema_momentum(std::int64_t iteration) {

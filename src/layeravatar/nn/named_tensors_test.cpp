@@ -45,9 +45,11 @@ TEST(NamedTensors, GoRoundAndNameWhatIsWrong) {
   missing.erase("0.bias");
   extra["2.bias"] = torch::zeros({1});
   shape["0.weight"] = torch::zeros({2, 4});
+  for (auto& [name, tensor] : shape) tensor = tensor.to(torch::kFloat64) + 1;  // copies that must not arrive
   EXPECT_EQ(message(missing), "net: tensor '0.bias' is missing");
   EXPECT_EQ(message(extra), "net: unknown tensor '2.bias'");
   EXPECT_EQ(message(shape), "net: tensor '0.weight': expected [2, 3], found [2, 4]");
+  EXPECT_TRUE(torch::equal(a->parameters()[1], b->parameters()[1]));
 }
 
 TEST(AdamState, ARestoredOptimiserTakesTheSameSteps) {
@@ -71,8 +73,21 @@ TEST(AdamState, ARestoredOptimiserTakesTheSameSteps) {
   step(a, adam);
   step(b, other);
   for (std::size_t i = 0; i < a->parameters().size(); ++i) EXPECT_TRUE(torch::equal(a->parameters()[i], b->parameters()[i]));
+  NamedTensors broken = state;
+  broken["1.bias.exp_avg_sq"] = torch::zeros({3});
+  EXPECT_THROW(load_adam_state(other, *b, broken, "adam"), Error);
+  broken = state;
+  broken.erase("0.bias.exp_avg");
+  EXPECT_THROW(load_adam_state(other, *b, broken, "adam"), Error);
+  broken = state;
+  broken["0.bias.step"] = torch::full({}, -1.0);
+  EXPECT_THROW(load_adam_state(other, *b, broken, "adam"), Error);
   state["9.weight.step"] = torch::zeros({});
   EXPECT_THROW(load_adam_state(other, *b, state, "adam"), Error);
+  // What failed to load left the optimiser as it was.
+  step(a, adam);
+  step(b, other);
+  for (std::size_t i = 0; i < a->parameters().size(); ++i) EXPECT_TRUE(torch::equal(a->parameters()[i], b->parameters()[i]));
 }
 
 }  // namespace

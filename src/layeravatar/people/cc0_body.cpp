@@ -32,7 +32,8 @@ constexpr std::array<float, 3> kPelvis = {0.0F, -0.35F, 0.0F};  // so that body:
 std::array<std::vector<std::string>, kJoints> joint_bones() {
   std::array<std::vector<std::string>, kJoints> out;
   const auto set = [&](int joint, const std::string& bone) { out[static_cast<std::size_t>(joint)] = {bone}; };
-  set(0, "spine05"), set(3, "spine04"), set(6, "spine03"), set(9, "spine02"), set(12, "neck01"), set(15, "head"), set(22, "jaw");
+  set(0, "spine05"), set(3, "spine04"), set(6, "spine03"), set(9, "spine02"), set(12, "neck01"), set(15, "head"),
+      set(22, "jaw");
   for (const int right : {0, 1}) {
     const std::string side = right != 0 ? ".R" : ".L";
     set(1 + right, "upperleg01" + side), set(4 + right, "lowerleg01" + side), set(7 + right, "foot" + side);
@@ -57,8 +58,10 @@ std::vector<int> joint_of_bone(const BaseMesh& base) {
   std::vector<int> out(base.bones.size(), 0);
   for (std::size_t b = 0; b < base.bones.size(); ++b) {
     const auto it = mapped.find(base.bones[b]);
-    if (it != mapped.end()) out[b] = it->second;
-    else if (base.bone_parent[b] >= 0) out[b] = out[static_cast<std::size_t>(base.bone_parent[b])];
+    if (it != mapped.end())
+      out[b] = it->second;
+    else if (base.bone_parent[b] >= 0)
+      out[b] = out[static_cast<std::size_t>(base.bone_parent[b])];
   }
   for (const auto& [bone, joint] : mapped)
     if (std::find(base.bones.begin(), base.bones.end(), bone) == base.bones.end())
@@ -97,8 +100,9 @@ std::vector<Vector3> joints_at(const std::vector<std::vector<std::int32_t>>& joi
 std::vector<Matrix3> t_pose_rotations(const BaseMesh& base, const std::vector<Matrix3>& bone_rotations) {
   std::vector<Matrix3> global(base.bones.size());
   for (std::size_t b = 0; b < base.bones.size(); ++b)
-    global[b] = base.bone_parent[b] < 0 ? bone_rotations[b]
-                                        : multiply(global[static_cast<std::size_t>(base.bone_parent[b])], bone_rotations[b]);
+    global[b] = base.bone_parent[b] < 0
+                    ? bone_rotations[b]
+                    : multiply(global[static_cast<std::size_t>(base.bone_parent[b])], bone_rotations[b]);
   std::vector<Matrix3> out(kJoints);
   const auto joints = joint_bones();
   for (std::size_t j = 0; j < kJoints; ++j) {
@@ -207,7 +211,8 @@ std::vector<std::int32_t> container_vertices() {
 }
 
 // Vertex sets on the T-posed mean body, metres. Joints decide the limbs; the head is cut by heights about the eyes.
-std::map<std::string, std::vector<std::int32_t>> make_regions(const body::BodyModel& model, const std::vector<std::uint8_t>& seen) {
+std::map<std::string, std::vector<std::int32_t>> make_regions(const body::BodyModel& model,
+                                                              const std::vector<std::uint8_t>& seen) {
   std::map<std::string, std::vector<std::int32_t>> out;
   const std::int64_t mesh = model.vertex_count() - kJoints;
   const auto at = [&](std::int64_t v, int k) { return model.v_template[static_cast<std::size_t>(3 * v + k)]; };
@@ -217,15 +222,24 @@ std::map<std::string, std::vector<std::int32_t>> make_regions(const body::BodyMo
     const float* w = model.weights.data() + v * kJoints;
     const int joint = static_cast<int>(std::max_element(w, w + kJoints) - w);
     const auto add = [&](const char* name) { out[name].push_back(static_cast<std::int32_t>(v)); };
-    if (joint >= 25 || joint == 20 || joint == 21) add("hands");
-    else if (joint == 18 || joint == 19) add("forearms");
-    else if (joint == 16 || joint == 17) add("upper_arms");
-    else if (joint == 7 || joint == 8 || joint == 10 || joint == 11) add("feet");
-    else if (joint == 4 || joint == 5) add("lower_legs");
-    else if (joint == 1 || joint == 2) add("upper_legs");
-    else if (joint == 0) add("hips");
-    else if (joint == 3 || joint == 6 || joint == 9 || joint == 13 || joint == 14) add("torso");
-    else if (joint == 12) add("neck");
+    if (joint >= 25 || joint == 20 || joint == 21)
+      add("hands");
+    else if (joint == 18 || joint == 19)
+      add("forearms");
+    else if (joint == 16 || joint == 17)
+      add("upper_arms");
+    else if (joint == 7 || joint == 8 || joint == 10 || joint == 11)
+      add("feet");
+    else if (joint == 4 || joint == 5)
+      add("lower_legs");
+    else if (joint == 1 || joint == 2)
+      add("upper_legs");
+    else if (joint == 0)
+      add("hips");
+    else if (joint == 3 || joint == 6 || joint == 9 || joint == 13 || joint == 14)
+      add("torso");
+    else if (joint == 12)
+      add("neck");
     else {
       add("head");
       if (v >= kBodyVertices) {
@@ -236,13 +250,17 @@ std::map<std::string, std::vector<std::int32_t>> make_regions(const body::BodyMo
       const float up = at(v, 1) - eye_y, ahead = at(v, 2) - eye_z, aside = std::abs(at(v, 0));
       if (seen[static_cast<std::size_t>(v)] == 0) {
         add("hidden_head");
-        if (std::hypot(up, ahead, aside - eye_x) < 0.025F) add("eye_sockets");
-        else if (aside < 0.04F && up < -0.05F) add("mouth_inside");
+        if (std::hypot(up, ahead, aside - eye_x) < 0.025F)
+          add("eye_sockets");
+        else if (aside < 0.04F && up < -0.05F)
+          add("mouth_inside");
       }
       const bool ear = aside > eye_x + 0.038F && ahead > -0.14F && ahead < -0.06F && up > -0.06F && up < 0.04F;
       if (ear) add("ears");
-      if (up > 0.055F || (ahead < -0.075F && up > -0.09F && !ear)) add("scalp");
-      else if (!ear) add("face");
+      if (up > 0.055F || (ahead < -0.075F && up > -0.09F && !ear))
+        add("scalp");
+      else if (!ear)
+        add("face");
       if (up > 0.03F && up <= 0.055F && ahead > -0.075F) add("forehead");
       // A wedge: narrow between the eyes, as wide as the nostrils at its base.
       const float half_width = std::min(0.022F, 0.010F - 0.35F * up);
@@ -269,7 +287,8 @@ Cc0Body build_cc0_body(const HumanAssets& assets, const std::filesystem::path& p
   const BaseMesh& base = assets.base;
   const std::size_t base_count = base.vertices.size();
   LAV_CHECK(samples > 16, "too few samples for ten directions");
-  if (base_count < static_cast<std::size_t>(kEyesEnd)) throw Error(ErrorKind::kInput, "the base mesh lacks the eye helpers");
+  if (base_count < static_cast<std::size_t>(kEyesEnd))
+    throw Error(ErrorKind::kInput, "the base mesh lacks the eye helpers");
   Cc0Body out;
   std::vector<std::vector<float>> data(static_cast<std::size_t>(samples));
 #pragma omp parallel for schedule(dynamic, 4)
@@ -319,7 +338,8 @@ Cc0Body build_cc0_body(const HumanAssets& assets, const std::filesystem::path& p
     const auto transforms = t_pose_transforms(rotations, rest);
     std::vector<float> points;
     const auto push = [&](const Vector3& p) {
-      for (std::size_t k = 0; k < 3; ++k) points.push_back(static_cast<float>((p[k] - origin[k]) * kMetresPerDecimetre));
+      for (std::size_t k = 0; k < 3; ++k)
+        points.push_back(static_cast<float>((p[k] - origin[k]) * kMetresPerDecimetre));
     };
     for (const auto id : ids) {
       const auto v = static_cast<std::size_t>(id);
@@ -370,9 +390,11 @@ Cc0Body build_cc0_body(const HumanAssets& assets, const std::filesystem::path& p
   // A face is visible when light from far away reaches it.
   std::vector<Point> points(static_cast<std::size_t>(count));
   std::vector<std::array<std::int32_t, 3>> triangles;
-  for (std::size_t v = 0; v < points.size(); ++v) points[v] = {m.v_template[3 * v], m.v_template[3 * v + 1], m.v_template[3 * v + 2]};
+  for (std::size_t v = 0; v < points.size(); ++v)
+    points[v] = {m.v_template[3 * v], m.v_template[3 * v + 1], m.v_template[3 * v + 2]};
   for (std::size_t f = 0; f < m.faces.size(); f += 3)
-    triangles.push_back({static_cast<std::int32_t>(m.faces[f]), static_cast<std::int32_t>(m.faces[f + 1]), static_cast<std::int32_t>(m.faces[f + 2])});
+    triangles.push_back({static_cast<std::int32_t>(m.faces[f]), static_cast<std::int32_t>(m.faces[f + 1]),
+                         static_cast<std::int32_t>(m.faces[f + 2])});
   // Its centre and three points near the corners: a long triangle may show its tip only.
   std::vector<Point> samples_on, normals;
   for (const auto& t : triangles) {
@@ -422,7 +444,8 @@ std::vector<Point> pose_points(const Cc0Body& body, const std::vector<Point>& re
   LAV_CHECK(weights.size() == rest_points.size() * kJoints, "one row of 55 weights per point");
   const std::vector<Point> base = rest_vertices(body, pose.betas);
   std::vector<Matrix3> rotations(kJoints);
-  for (std::size_t j = 0; j < kJoints; ++j) std::copy_n(body.t_pose_rotations.begin() + static_cast<std::int64_t>(9 * j), 9, rotations[j].begin());
+  for (std::size_t j = 0; j < kJoints; ++j)
+    std::copy_n(body.t_pose_rotations.begin() + static_cast<std::int64_t>(9 * j), 9, rotations[j].begin());
   const auto to_t = t_pose_transforms(rotations, joints_at(body.joint_base_vertices, base[0].data()));
   const body::PosedBody posed = body::pose(body.model, pose);
   std::vector<Point> out(rest_points.size());
@@ -434,12 +457,14 @@ std::vector<Point> pose_points(const Cc0Body& body, const std::vector<Point>& re
     const Point& p = rest_points[v];
     const Vector3 t = blend(to_t, w, {p[0], p[1], p[2]});
     Vector3 metres, sum{};
-    for (std::size_t k = 0; k < 3; ++k) metres[k] = (t[k] - static_cast<double>(body.rest_origin[k])) * kMetresPerDecimetre;
+    for (std::size_t k = 0; k < 3; ++k)
+      metres[k] = (t[k] - static_cast<double>(body.rest_origin[k])) * kMetresPerDecimetre;
     for (std::size_t j = 0; j < kJoints; ++j) {
       if (w[j] == 0.0F) continue;
       const float* a = posed.transforms.data() + 16 * j;
       for (std::size_t k = 0; k < 3; ++k)
-        sum[k] += static_cast<double>(w[j]) * (a[4 * k] * metres[0] + a[4 * k + 1] * metres[1] + a[4 * k + 2] * metres[2] + a[4 * k + 3]);
+        sum[k] += static_cast<double>(w[j]) *
+                  (a[4 * k] * metres[0] + a[4 * k + 1] * metres[1] + a[4 * k + 2] * metres[2] + a[4 * k + 3]);
     }
     out[v] = {static_cast<float>(sum[0]), static_cast<float>(sum[1]), static_cast<float>(sum[2])};
   }
@@ -456,7 +481,8 @@ std::vector<std::array<double, 9>> read_bone_pose(const std::filesystem::path& p
   for (const auto& bone : base.bones) {
     const auto q = pose.contains(bone) ? three_json::numbers<double>(pose[bone], bone.c_str(), file.string(), 4)
                                        : std::vector<double>{0, 0, 0, 1};
-    if (q.size() != 4) three_json::reject(file.string(), "pose '" + name + "', bone '" + bone + "': expected 4 numbers");
+    if (q.size() != 4)
+      three_json::reject(file.string(), "pose '" + name + "', bone '" + bone + "': expected 4 numbers");
     const double norm = std::sqrt(q[0] * q[0] + q[1] * q[1] + q[2] * q[2] + q[3] * q[3]);
     if (norm < 1e-6) three_json::reject(file.string(), "pose '" + name + "', bone '" + bone + "': a zero quaternion");
     const double x = q[0] / norm, y = q[1] / norm, z = q[2] / norm, w = q[3] / norm;

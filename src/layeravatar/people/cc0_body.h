@@ -16,22 +16,22 @@ namespace layeravatar::people {
 /// Base vertices that the model takes over: the body's, from 0, and the eyes'.
 inline constexpr std::int32_t kBodyVertices = 13380, kEyesBegin = 14598, kEyesEnd = 14742;
 
-/// Vertices: 13380 of the body, 144 of the eyes, then 55 that carry the joints. Triangles only use the first two groups.
-/// The mean pelvis lies at (0, -0.35, 0), as in SMPL-X, so that body::kCanonicalOffset brings it to the origin.
+/// Vertices: 13380 of the body, 144 of the eyes, then 55 that carry the joints. Triangles only use the first two
+/// groups. The mean pelvis lies at (0, -0.35, 0), as in SMPL-X, so that body::kCanonicalOffset brings it to the origin.
 struct Cc0Body {
-  body::BodyModel model;                 // prepared; 10 betas, expressions are zero
-  std::vector<float> uvs;                // [T, 2] v up
-  std::vector<std::int32_t> uv_faces;    // [F, 3] uv ids of the triangles model.faces
+  body::BodyModel model;                    // prepared; 10 betas, expressions are zero
+  std::vector<float> uvs;                   // [T, 2] v up
+  std::vector<std::int32_t> uv_faces;       // [F, 3] uv ids of the triangles model.faces
   std::vector<std::uint8_t> visible_faces;  // [F] 0: inner mouth and the like, never seen from outside
   /// Vertex sets: hands forearms upper_arms feet lower_legs upper_legs hips torso neck head; of the head also eyes face
   /// scalp forehead nose ears, and what is never seen: hidden_head, parts of it eye_sockets and mouth_inside.
   std::map<std::string, std::vector<std::int32_t>> regions;
   // The same shape space over all base vertices in the rest A-pose (decimetres), to which garments are fitted.
-  std::vector<float> rest_mean;          // [19158, 3]
-  std::vector<float> rest_dirs;          // [19158, 3, 10]
-  std::vector<float> base_weights;       // [19158, 55] skinning weights of all base vertices
-  std::vector<double> t_pose_rotations;  // [55, 3, 3] about world axes: A-pose to T-pose
-  std::array<float, 3> rest_origin{};    // decimetres; subtracted in the T-pose
+  std::vector<float> rest_mean;                                // [19158, 3]
+  std::vector<float> rest_dirs;                                // [19158, 3, 10]
+  std::vector<float> base_weights;                             // [19158, 55] skinning weights of all base vertices
+  std::vector<double> t_pose_rotations;                        // [55, 3, 3] about world axes: A-pose to T-pose
+  std::array<float, 3> rest_origin{};                          // decimetres; subtracted in the T-pose
   std::vector<std::vector<std::int32_t>> joint_base_vertices;  // [55] base vertices whose mean is the joint
 };
 

@@ -68,7 +68,8 @@ Cc0Body read_cc0_body(const std::filesystem::path& path) {
     std::vector<std::int32_t> narrow;
     for (const std::int64_t x : wide) {
       if (x < 0 || x >= limit)
-        throw Error(ErrorKind::kInput, fmt::format("{}: array '{}': index {} out of range 0..{}", path.string(), name, x, limit - 1));
+        throw Error(ErrorKind::kInput,
+                    fmt::format("{}: array '{}': index {} out of range 0..{}", path.string(), name, x, limit - 1));
       narrow.push_back(static_cast<std::int32_t>(x));
     }
     return narrow;

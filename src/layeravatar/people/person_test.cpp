@@ -2,11 +2,11 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <map>
 #include <set>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/people/package_for_test.h"
 
 namespace layeravatar::people {
 namespace {
@@ -37,11 +37,10 @@ TEST(Person, APartHidesOnlyTheBodyNearIt) {
   EXPECT_EQ(top.hides, (std::vector<std::uint8_t>{0, 0, 0, 0, 1, 1, 1, 0}));
 }
 
-// The real package, where LAV_MAKEHUMAN_DIR names its unpacked folder.
 TEST(Person, RealPeopleWearAllFiveLabels) {
-  const char* folder = std::getenv("LAV_MAKEHUMAN_DIR");
-  if (folder == nullptr) GTEST_SKIP() << "LAV_MAKEHUMAN_DIR is not set";
-  const auto assets = read_human_assets(folder);
+  if (!package_for_test().whole()) GTEST_SKIP() << "LAV_MAKEHUMAN_DIR names no unpacked npm package";
+  const auto& folder = package_for_test().folder();
+  const auto& assets = assets_for_test();
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     const auto mesh = build_person(assets, folder, sample_person(seed));
     ASSERT_EQ(mesh.parts.size(), 5u);

@@ -83,13 +83,17 @@ TEST(RenderGradient, IsTheSumOfTheSeparatePassesGradients) {
 }
 
 TEST(RenderGradient, DirectionsBeyondTheFieldOfViewAreLimited) {
-  // Centres far outside to the left and above, wide enough to reach the picture.
+  // A wide lens one metre away: tangents up to 32 / 60, limited at 0.69; centres around 0.9 to the left and above.
+  geometry::Camera camera = geometry::turntable_cameras(32)[0];
+  camera.focal = 30;
+  camera.camera_from_world[11] = 1;
   Gaussians g = faint_scene(6);
-  g.means.select(1, 0).slice(0, 0, 3) -= 0.3;
-  g.means.select(1, 1).slice(0, 2, 5) += 0.3;
+  g.means.select(1, 0).slice(0, 0, 4) -= 0.9;
+  g.means.select(1, 1).slice(0, 2, 6) += 0.9;
+  g.means.select(1, 2) += 0.2 * torch::randn({6});
   twin::track(g);
-  const geometry::Camera camera = twin::small_camera(32);
   const RenderOutputs out = render(g, camera);
+  EXPECT_GT(out.alpha.max().item<float>(), 0.1F);
   const auto by = twin::random_gradients(out, 4);
   torch::autograd::backward(twin::differentiable(out), by);
   expect_gradients(g, twin::all_gradients(g, camera, by), 2e-4);
@@ -182,7 +186,8 @@ std::vector<torch::Tensor> everything(std::int64_t count, int size) {
   std::vector<torch::Tensor> all = twin::differentiable(out);
   torch::autograd::backward(all, by);
   for (torch::Tensor& t : all) t = t.detach();
-  all.insert(all.end(), {out.component_weights, g.means.grad(), g.covariances.grad(), g.colours.grad(), g.opacities.grad()});
+  all.insert(all.end(),
+             {out.component_weights, g.means.grad(), g.covariances.grad(), g.colours.grad(), g.opacities.grad()});
   return all;
 }
 

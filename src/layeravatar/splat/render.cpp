@@ -112,8 +112,9 @@ RenderOutputs render(const Gaussians& g, const geometry::Camera& camera, const R
   tensor::expect_shape(g.opacities, {n}, "opacities");
   tensor::expect_shape(g.components, {n}, "components");
   LAV_CHECK(g.components.scalar_type() == torch::kUInt8, "components: expected uint8");
-  LAV_CHECK(camera.width > 0 && camera.height > 0 && camera.width <= 16384 && camera.height <= 16384 && camera.focal > 0,
-            "camera: sizes in 1..16384 and a positive focal length");
+  LAV_CHECK(
+      camera.width > 0 && camera.height > 0 && camera.width <= 16384 && camera.height <= 16384 && camera.focal > 0,
+      "camera: sizes in 1..16384 and a positive focal length");
   const variable_list out =
       RenderFunction::apply(g.means.contiguous(), g.covariances.contiguous(), g.colours.contiguous(),
                             g.opacities.contiguous(), g.components.contiguous(), camera, options);

@@ -150,13 +150,21 @@ TEST(Render, HugeAndBrokenNumbersDoNotSpread) {
   const RenderOutputs want = render(g, twin::small_camera(40));
   Gaussians more;
   const float nan = std::nanf("");
-  more.means = torch::cat({g.means, torch::tensor({{nan, 0.F, 0.F}, {1e30F, 0.F, 0.F}, {0.F, 0.F, 0.F}})});
-  more.covariances = torch::cat({g.covariances, torch::full({3, 6}, 1e-3F)});
+  more.means =
+      torch::cat({g.means, torch::tensor({{nan, 0.F, 0.F}, {1e30F, 0.F, 0.F}, {0.F, 0.F, 0.F}, {0.F, 0.F, 0.F}})});
+  more.covariances = torch::cat({g.covariances, torch::full({4, 6}, 1e-3F)});
   more.covariances[52].fill_(nan);
-  more.colours = torch::cat({g.colours, torch::ones({3, 3})});
-  more.opacities = torch::cat({g.opacities, torch::ones({3})});
-  more.components = torch::cat({g.components, torch::zeros({3}, torch::kUInt8)});
-  EXPECT_TRUE(torch::equal(render(more, twin::small_camera(40)).full, want.full));
+  more.covariances[53].fill_(1e25F);
+  more.colours = torch::cat({g.colours, torch::ones({4, 3})});
+  more.opacities = torch::cat({g.opacities, torch::ones({4})});
+  more.components = torch::cat({g.components, torch::zeros({4}, torch::kUInt8)});
+  twin::track(more);
+  const RenderOutputs got = render(more, twin::small_camera(40));
+  EXPECT_TRUE(torch::equal(got.full, want.full));
+  got.full.square().sum().backward();
+  for (const torch::Tensor& t :
+       {more.means.grad(), more.covariances.grad(), more.colours.grad(), more.opacities.grad()})
+    EXPECT_TRUE(t.isfinite().all().item<bool>());
 }
 
 TEST(Render, WrongInputIsNamed) {

@@ -33,8 +33,8 @@ std::vector<Splat> project(const Scene& s) {
     Splat p{};
     p.at = i;
     for (std::size_t r = 0; r < 3; ++r)
-      p.q[r] = view[4 * r] * s.means[3 * i] + view[4 * r + 1] * s.means[3 * i + 1] + view[4 * r + 2] * s.means[3 * i + 2] +
-               view[4 * r + 3];
+      p.q[r] = view[4 * r] * s.means[3 * i] + view[4 * r + 1] * s.means[3 * i + 1] +
+               view[4 * r + 2] * s.means[3 * i + 2] + view[4 * r + 3];
     const double z = p.q[2];
     if (z <= 0.2) continue;
     const double limit_x = 1.3 * w / (2 * f), limit_y = 1.3 * h / (2 * f);
@@ -120,7 +120,8 @@ void to_world(const Scene& s, const Splat& p, const ScreenGradient& g, Gradients
   };
   const double f = s.camera.focal, z = p.q[2], near = z + 1e-7;
   double q[3] = {p.x_limited ? 0 : -f / (z * z) * along(u0, 2), p.y_limited ? 0 : -f / (z * z) * along(u1, 2), 0};
-  q[2] = -f / (z * z) * (along(u0, 0) + along(u1, 1)) + 2 * f / (z * z * z) * (p.tx * along(u0, 2) + p.ty * along(u1, 2));
+  q[2] =
+      -f / (z * z) * (along(u0, 0) + along(u1, 1)) + 2 * f / (z * z * z) * (p.tx * along(u0, 2) + p.ty * along(u1, 2));
   q[0] += g.x * f / near;
   q[1] += g.y * f / near;
   q[2] += g.depth - f / (near * near) * (g.x * p.q[0] + g.y * p.q[1]);
@@ -244,7 +245,8 @@ Scene scene_of(const Gaussians& g, const geometry::Camera& camera, int component
   s.covariances = doubles(g.covariances.index_select(0, rows));
   s.colours = doubles(g.colours.index_select(0, rows));
   s.opacities = doubles(g.opacities.index_select(0, rows));
-  for (std::int64_t i = 0; i < rows.size(0); ++i) s.ids.push_back(static_cast<std::size_t>(rows[i].item<std::int64_t>()));
+  for (std::int64_t i = 0; i < rows.size(0); ++i)
+    s.ids.push_back(static_cast<std::size_t>(rows[i].item<std::int64_t>()));
   s.camera = camera;
   if (opaque) std::fill(s.opacities.begin(), s.opacities.end(), 1.0);
   return s;

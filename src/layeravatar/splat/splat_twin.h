@@ -1,4 +1,5 @@
-// The splatter's slow twin for tests: one output at a time, in double, straight from spec/body_and_data.md sections 8, 9.
+// The splatter's slow twin for tests: one output at a time, in double, straight from spec/body_and_data.md sections
+// 8, 9.
 #pragma once
 #include <torch/types.h>
 
@@ -55,7 +56,8 @@ void track(Gaussians& gaussians);
 std::vector<torch::Tensor> random_gradients(const RenderOutputs& outputs, std::uint64_t seed);
 
 /// The sum over all seven separate passes of their gradients, for `random_gradients`.
-Gradients all_gradients(const Gaussians& gaussians, const geometry::Camera& camera, const std::vector<torch::Tensor>& by);
+Gradients all_gradients(const Gaussians& gaussians, const geometry::Camera& camera,
+                        const std::vector<torch::Tensor>& by);
 
 /// The differentiable outputs in the order of `random_gradients`.
 std::vector<torch::Tensor> differentiable(const RenderOutputs& outputs);

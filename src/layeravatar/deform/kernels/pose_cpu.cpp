@@ -16,7 +16,7 @@ struct Cell {
   float slope[8][3];  // d weight / d position
 };
 
-// Corners aligned; positions are clamped to the border, where the slope along that axis is zero.
+// Corners aligned; positions are clamped to the border, where the slope along that axis is zero. Not a number: border.
 Cell locate(const PoseArgs& a, const float* p) {
   constexpr auto& kSize = body::WeightVolume::kSize;
   Cell cell;
@@ -26,14 +26,16 @@ Cell locate(const PoseArgs& a, const float* p) {
     const float per_metre = (k == 2 ? static_cast<float>(body::WeightVolume::kRatio) : 1.0F) / a.half_size;
     const float last = static_cast<float>(kSize[static_cast<std::size_t>(k)] - 1);
     const float at = ((p[k] - a.centre[static_cast<std::size_t>(k)]) * per_metre + 1.0F) * 0.5F * last;
-    const float inside = std::clamp(at, 0.0F, last);
-    step[k] = at == inside ? 0.5F * last * per_metre : 0.0F;
+    const bool within = at > 0.0F && at < last;
+    const float inside = within ? at : at >= last ? last : 0.0F;
+    step[k] = within ? 0.5F * last * per_metre : 0.0F;
     low[k] = std::min(static_cast<int>(inside), kSize[static_cast<std::size_t>(k)] - 2);
     fraction[k] = inside - static_cast<float>(low[k]);
   }
   for (int c = 0; c < 8; ++c) {
     const int bit[3] = {c & 1, (c >> 1) & 1, (c >> 2) & 1};
-    cell.node[c] = ((static_cast<std::int64_t>(low[2] + bit[2]) * kSize[1]) + low[1] + bit[1]) * kSize[0] + low[0] + bit[0];
+    const std::int64_t row = static_cast<std::int64_t>(low[2] + bit[2]) * kSize[1] + low[1] + bit[1];
+    cell.node[c] = row * kSize[0] + low[0] + bit[0];
     float w[3], s[3];
     for (int k = 0; k < 3; ++k) {
       w[k] = bit[k] != 0 ? fraction[k] : 1.0F - fraction[k];
@@ -68,14 +70,15 @@ void corrected_point(const PoseArgs& a, const float* p, std::int64_t i, float* y
 
 struct Rotation {
   float r[9];
-  float a, b, a_slope, b_slope;  // R = I + a K + b K^2, K = skew(w); slopes are derivatives over the angle, per angle
+  float a, b, a_slope, b_slope;  // R = I + a K + b K^2, K = skew(w); slopes: derivatives by the angle, over the angle
   float shifted[3];              // w + 1e-8
 };
 
 Rotation rodrigues(const float* w) {
   Rotation out;
   for (int k = 0; k < 3; ++k) out.shifted[k] = w[k] + 1e-8F;
-  const float square = out.shifted[0] * out.shifted[0] + out.shifted[1] * out.shifted[1] + out.shifted[2] * out.shifted[2];
+  float square = 0.0F;
+  for (const float x : out.shifted) square += x * x;
   if (square < 1e-3F) {  // series: the closed forms cancel
     out.a = 1.0F - square / 6 + square * square / 120;
     out.b = 0.5F - square / 24 + square * square / 720;
@@ -112,7 +115,8 @@ void rodrigues_backward(const float* w, const Rotation& rot, const float* g, flo
 
 void multiply(const float* a, const float* b, float* out) {  // 3 x 3
   for (int r = 0; r < 3; ++r)
-    for (int c = 0; c < 3; ++c) out[3 * r + c] = a[3 * r] * b[c] + a[3 * r + 1] * b[3 + c] + a[3 * r + 2] * b[6 + c];
+    for (int c = 0; c < 3; ++c)
+      out[3 * r + c] = a[3 * r] * b[c] + a[3 * r + 1] * b[3 + c] + a[3 * r + 2] * b[6 + c];
 }
 
 void linear_part(const float* map, float* out) {
@@ -136,8 +140,8 @@ void pose_means_cpu(const PoseArgs& a, const float* offsets, float* means, float
   }
 }
 
-void covariances_cpu(const PoseArgs& a, const float* maps, const float* radius, const float* rotation, const float* base,
-                     float* covariances) {
+void covariances_cpu(const PoseArgs& a, const float* maps, const float* radius, const float* rotation,
+                     const float* base, float* covariances) {
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < a.count; ++i) {
     float d[9], q[9], r[9];
@@ -151,9 +155,12 @@ void covariances_cpu(const PoseArgs& a, const float* maps, const float* radius, 
     }
     float* out = covariances + 6 * i;
     const auto entry = [&](int x, int y) {
-      return r[3 * x] * r[3 * y] * square[0] + r[3 * x + 1] * r[3 * y + 1] * square[1] + r[3 * x + 2] * r[3 * y + 2] * square[2];
+      float sum = 0;
+      for (int k = 0; k < 3; ++k) sum += r[3 * x + k] * r[3 * y + k] * square[k];
+      return sum;
     };
-    out[0] = entry(0, 0), out[1] = entry(0, 1), out[2] = entry(0, 2), out[3] = entry(1, 1), out[4] = entry(1, 2), out[5] = entry(2, 2);
+    out[0] = entry(0, 0), out[1] = entry(0, 1), out[2] = entry(0, 2);
+    out[3] = entry(1, 1), out[4] = entry(1, 2), out[5] = entry(2, 2);
   }
 }
 
@@ -175,7 +182,8 @@ void pose_backward_cpu(const PoseArgs& a, const float* offsets, const float* rad
     multiply(d, q, r);
     const float* gc = grad_covariances + 6 * i;
     // Each off-diagonal entry of the packed gradient stands for two of the matrix.
-    const float g[9] = {gc[0], 0.5F * gc[1], 0.5F * gc[2], 0.5F * gc[1], gc[3], 0.5F * gc[4], 0.5F * gc[2], 0.5F * gc[4], gc[5]};
+    const float xy = 0.5F * gc[1], xz = 0.5F * gc[2], yz = 0.5F * gc[4];
+    const float g[9] = {gc[0], xy, xz, xy, gc[3], yz, xz, yz, gc[5]};
     float gr[9];  // of R
     for (int k = 0; k < 3; ++k) {
       const float factor = base[i] * (k == 2 ? kThin : 1.0F), s = (1.0F + radius[3 * i + k]) * factor;
@@ -196,7 +204,8 @@ void pose_backward_cpu(const PoseArgs& a, const float* offsets, const float* rad
       }
     const float* frame = a.frames + 9 * i;
     for (int row = 0; row < 3; ++row)
-      for (int c = 0; c < 3; ++c) grot[3 * row + c] = frame[row] * gq[c] + frame[3 + row] * gq[3 + c] + frame[6 + row] * gq[6 + c];
+      for (int c = 0; c < 3; ++c)
+        grot[3 * row + c] = frame[row] * gq[c] + frame[3 + row] * gq[3 + c] + frame[6 + row] * gq[6 + c];
     rodrigues_backward(rotation + 3 * i, rot, grot, grad_rotation + 3 * i);
 
     const float* gm = grad_means + 3 * i;

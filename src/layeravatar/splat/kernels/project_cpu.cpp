@@ -65,7 +65,7 @@ SplatTiles project(const SplatInput& in, std::int64_t i, int tiles_x, int tiles_
   Screen s;
   if (!(opacity > in.min_opacity) || !to_screen(in.view, in.means + 3 * i, in.covariances + 6 * i, s)) return place;
   const float det = s.a * s.c - s.b * s.b;
-  if (det == 0.0F) return place;
+  if (det == 0.0F || !std::isfinite(det)) return place;
   const float inverse = 1.0F / (s.q[2] + 1e-7F), inverse_det = 1.0F / det;
   p.x = in.view.focal * s.q[0] * inverse + 0.5F * static_cast<float>(in.view.width - 1);
   p.y = in.view.focal * s.q[1] * inverse + 0.5F * static_cast<float>(in.view.height - 1);
@@ -178,7 +178,8 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
   }
 }
 
-void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const SlotGradient* slots, const SplatGradients& out) {
+void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const SlotGradient* slots,
+                     const SplatGradients& out) {
   const auto& w = in.view.camera_from_world;
 #pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < in.count; ++i) {
@@ -224,7 +225,9 @@ void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const Sl
       u[0][k] = 2 * s0 * la + s1 * lb;
       u[1][k] = 2 * s1 * lc + s0 * lb;
     }
-    const auto along = [&](const float* x, int row) { return x[0] * w[4 * row] + x[1] * w[4 * row + 1] + x[2] * w[4 * row + 2]; };
+    const auto along = [&](const float* x, int row) {
+      return x[0] * w[4 * row] + x[1] * w[4 * row + 1] + x[2] * w[4 * row + 2];
+    };
     const float j00 = along(u[0], 0), j02 = along(u[0], 2), j11 = along(u[1], 1), j12 = along(u[1], 2);
     const float z = s.q[2], f = in.view.focal, fz2 = f / (z * z);
     float grad_q[3];

@@ -1,5 +1,5 @@
-// The layered splatter: full image, five components, inner body, depth and component weights from one depth-sorted list.
-// Maths: spec/body_and_data.md sections 8 to 10. Plain C++, no LibTorch.
+// The layered splatter: full image, five components, inner body, depth and component weights from one depth-sorted
+// list. Maths: spec/body_and_data.md sections 8 to 10. Plain C++, no LibTorch.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -104,8 +104,8 @@ struct SplatGradients {
   float* opacities;    // [N]
 };
 
-/// The reference's public gradient (section 9): alpha's clamp at 0.99 is ignored, clamped view angles only stop x and y.
-/// `images` are the outputs of the forward pass with the same input.
+/// The reference's public gradient (section 9): alpha's clamp at 0.99 is ignored, clamped view angles only stop x and
+/// y. `images` are the outputs of the forward pass with the same input.
 void splat_backward_cpu(const SplatInput& input, const SplatImages& images, const SplatScratch& scratch,
                         const SplatImageGradients& grad, const SplatGradients& out);
 

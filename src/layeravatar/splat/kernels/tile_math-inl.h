@@ -1,4 +1,5 @@
-// Vector maths of one 4 x 4 pixel block, compiled once per instruction set. A vector holds a block, a half or a quarter.
+// Vector maths of one 4 x 4 pixel block, compiled once per instruction set. A vector holds a block, a half or a
+// quarter.
 #if defined(LAYERAVATAR_SPLAT_TILE_MATH_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef LAYERAVATAR_SPLAT_TILE_MATH_INL_H
 #undef LAYERAVATAR_SPLAT_TILE_MATH_INL_H
@@ -105,7 +106,8 @@ HWY_INLINE std::uint16_t blocks_of(const ProjectedSplat& s, const TilePlace& til
   for (int column = 0; column < kTile / kBlock; ++column)
     for (int row = 0; row < kRows; ++row) {
       const auto x0 = static_cast<float>(column * kBlock), x1 = static_cast<float>(column * kBlock + kBlock - 1);
-      out |= static_cast<unsigned>(left[row] <= x1) & static_cast<unsigned>(right[row] >= x0) ? 1U << (4 * column + row) : 0U;
+      out |= static_cast<unsigned>(left[row] <= x1) & static_cast<unsigned>(right[row] >= x0) ? 1U << (4 * column + row)
+                                                                                              : 0U;
     }
   return static_cast<std::uint16_t>(out);
 }

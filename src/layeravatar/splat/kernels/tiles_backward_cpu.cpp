@@ -30,8 +30,8 @@ struct BackwardBlock {
 
 constexpr std::ptrdiff_t kStride = sizeof(BackwardBlock) / sizeof(float);  // from a value to the next block's
 
-// Reads one gradient plane to `to`, its place in the first block, and adds its product with the image to `rest`; true if
-// any gradient is not zero. Pixels beyond the image, and an absent gradient, are zero.
+// Reads one gradient plane to `to`, its place in the first block, and adds its product with the image to `rest`; true
+// if any gradient is not zero. Pixels beyond the image, and an absent gradient, are zero.
 HWY_INLINE bool load_plane(const float* gradient, const float* image, const SplatInput& in, const TilePlace& tile,
                            float* to, float* rest) {
   if (gradient == nullptr) {
@@ -152,7 +152,8 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b
       value = hn::MulAdd(set(s.g), g, value);
       value = hn::MulAdd(set(s.b), blue, value);
       if (o == kFull) value = hn::MulAdd(set(s.depth), hn::Load(kLanes, block.depth + at), value);
-      by_alpha = hn::Add(by_alpha, alpha_gradient(alpha, inverse_rest, value, block.t[o] + at, block.rest[o] + at, weight));
+      by_alpha =
+          hn::Add(by_alpha, alpha_gradient(alpha, inverse_rest, value, block.t[o] + at, block.rest[o] + at, weight));
       sum.r = hn::MulAdd(weight, r, sum.r);
       sum.g = hn::MulAdd(weight, g, sum.g);
       sum.b = hn::MulAdd(weight, blue, sum.b);
@@ -168,8 +169,8 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b
   if (to_inner) {
     const V alpha = limit_alpha(gaussian);
     const V value = hn::Load(kLanes, block.alpha[kInner] + at);
-    by_exponent = hn::Add(by_exponent, alpha_gradient(alpha, reciprocal(hn::Sub(one, alpha)), value, block.t[kInner] + at,
-                                                      block.rest[kInner] + at, weight));
+    by_exponent = hn::Add(by_exponent, alpha_gradient(alpha, reciprocal(hn::Sub(one, alpha)), value,
+                                                      block.t[kInner] + at, block.rest[kInner] + at, weight));
   }
   const V v = hn::Mul(gaussian, by_exponent);
   const V v_dx = hn::Mul(v, offset.dx), v_dy = hn::Mul(v, offset.dy);
@@ -180,8 +181,8 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b
   sum.yy = hn::MulAdd(v_dy, offset.dy, sum.yy);
 }
 
-void backward_tile(const SplatInput& in, const SplatImages& images, const SplatScratch& s, const SplatImageGradients& grad,
-                   std::int64_t tile_index, SlotGradient* slots) {
+void backward_tile(const SplatInput& in, const SplatImages& images, const SplatScratch& s,
+                   const SplatImageGradients& grad, std::int64_t tile_index, SlotGradient* slots) {
   const std::uint32_t begin = s.tile_start[static_cast<std::size_t>(tile_index)];
   const std::uint32_t end = s.tile_start[static_cast<std::size_t>(tile_index) + 1];
   if (begin == end) return;

@@ -48,7 +48,8 @@ HWY_INLINE void load_batch(const SplatScratch& s, const TilePlace& tile, std::ui
 
 // Alpha of the splats `bits` at one vector of pixels; with the full image, its sums as well.
 template <bool kWithFull>
-HWY_INLINE void blend_full(Batch& batch, std::uint64_t bits, const TilePlace& tile, int block, int part, ForwardBlock& out) {
+HWY_INLINE void blend_full(Batch& batch, std::uint64_t bits, const TilePlace& tile, int block, int part,
+                           ForwardBlock& out) {
   const V x = pixel_x(tile, block, part), y = pixel_y(tile, block, part);
   const int at = part * kWidth;
   float(*sums)[kBlockPixels] = out.sums[kFull];
@@ -85,7 +86,8 @@ HWY_INLINE void add_weights(const Batch& batch, std::uint64_t bits, int at, floa
 }
 
 // One component as if the others were not there.
-HWY_INLINE void blend_component(const Batch& batch, std::uint64_t bits, int at, float* t_out, float (*sums)[kBlockPixels]) {
+HWY_INLINE void blend_component(const Batch& batch, std::uint64_t bits, int at, float* t_out,
+                                float (*sums)[kBlockPixels]) {
   V t = hn::Load(kLanes, t_out + at);
   V r = hn::Load(kLanes, sums[0] + at), g = hn::Load(kLanes, sums[1] + at), b = hn::Load(kLanes, sums[2] + at);
   V alphas = hn::Load(kLanes, sums[3] + at);
@@ -122,7 +124,8 @@ HWY_INLINE void store_plane(float* plane, const SplatInput& in, const TilePlace&
     const float* values = from + row / kBlock * kStride + row % kBlock * kBlock;
     float* to = plane + static_cast<std::int64_t>(row) * in.view.width;
     if (tile.columns == kTile) {
-      for (int column = 0; column < 4; ++column) std::memcpy(to + column * kBlock, values + 4 * column * kStride, kRowBytes);
+      for (int column = 0; column < 4; ++column)
+        std::memcpy(to + column * kBlock, values + 4 * column * kStride, kRowBytes);
     } else {
       for (int x = 0; x < tile.columns; ++x) to[x] = values[4 * (x / kBlock) * kStride + x % kBlock];
     }
@@ -141,14 +144,17 @@ HWY_INLINE void fill_plane(float* plane, const SplatInput& in, const TilePlace& 
   }
 }
 
-// Adds the background and writes picture `image` (0 full, then the components); `blocks` is null where nothing is drawn.
+// Adds the background and writes picture `image` (0 full, then the components); `blocks` is null where nothing is
+// drawn.
 HWY_INLINE void store_image(const SplatInput& in, const SplatImages& out, const SplatScratch& s, const TilePlace& tile,
                             ForwardBlock* blocks, int image) {
   const bool none = image == kFull ? s.empty : s.component_empty[static_cast<std::size_t>(image - 1)];
   const int component = image - 1;
   float* colours = image == kFull ? plane_at(out.full, 0, in, tile) : plane_at(out.components, 3 * component, in, tile);
-  float* alpha = image == kFull ? plane_at(out.alpha, 0, in, tile) : plane_at(out.component_alphas, component, in, tile);
-  float* last = image == kFull ? plane_at(out.depth, 0, in, tile) : plane_at(out.component_weights, component, in, tile);
+  float* alpha =
+      image == kFull ? plane_at(out.alpha, 0, in, tile) : plane_at(out.component_alphas, component, in, tile);
+  float* last =
+      image == kFull ? plane_at(out.depth, 0, in, tile) : plane_at(out.component_weights, component, in, tile);
   const std::int64_t pixels = static_cast<std::int64_t>(in.view.width) * in.view.height;
   for (int c = 0; c < 3; ++c) {
     float* plane = colours == nullptr ? nullptr : colours + c * pixels;
