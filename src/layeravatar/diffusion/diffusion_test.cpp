@@ -42,7 +42,8 @@ std::shared_ptr<UNet> recorded_unet() {
   auto unet = std::make_shared<UNet>(config);
   const torch::NoGradGuard no_grad;
   for (const auto& p : unet->named_parameters())
-    p.value().copy_(tensor::from_floats(testing::deterministic_weights("unet." + p.key(), p.value().sizes().vec()), p.value().sizes()));
+    p.value().copy_(tensor::from_floats(testing::deterministic_weights("unet." + p.key(), p.value().sizes().vec()),
+                                        p.value().sizes()));
   return unet;
 }
 
@@ -57,15 +58,16 @@ std::vector<std::pair<std::string, std::vector<std::int64_t>>> recorded_paramete
   return json.at("param_order").get<std::vector<std::pair<std::string, std::vector<std::int64_t>>>>();
 }
 
-// Norms of all parameters' gradients against the recorded ones. A convolution's bias in front of a norm with one channel
-// per group has a true gradient of zero: the floor is 1e-5 of the largest norm.
+// Norms of all parameters' gradients against the recorded ones. A convolution's bias in front of a norm with one
+// channel per group has a true gradient of zero: the floor is 1e-5 of the largest norm.
 void expect_recorded_gradient_norms(const UNet& unet, const torch::Tensor& want) {
   const auto parameters = unet.named_parameters();
   ASSERT_EQ(want.numel(), static_cast<std::int64_t>(parameters.size()));
   const double largest = want.max().item<double>();
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     const double norm = want[static_cast<std::int64_t>(i)].item<double>();
-    EXPECT_NEAR(parameters[i].value().grad().norm().item<double>(), norm, 1e-4 * norm + 1e-5 * largest) << parameters[i].key();
+    EXPECT_NEAR(parameters[i].value().grad().norm().item<double>(), norm, 1e-4 * norm + 1e-5 * largest)
+        << parameters[i].key();
   }
 }
 
@@ -76,7 +78,8 @@ TEST(DeterministicValues, CheckVectors) {
     EXPECT_EQ(testing::crc32_of(name), entry.at("crc32").get<std::uint32_t>());
     const auto expect_first = [&](const char* key, const std::vector<float>& got) {
       const auto want = entry.at(key).get<std::vector<double>>();
-      for (std::size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got.at(i), static_cast<float>(want[i])) << name << " " << key;
+      for (std::size_t i = 0; i < want.size(); ++i)
+        EXPECT_EQ(got.at(i), static_cast<float>(want[i])) << name << " " << key;
     };
     expect_first("u_first8", testing::deterministic(name, 8, Kind::kUnit));
     expect_first("v_first4", testing::deterministic(name, 4, Kind::kSigned));
@@ -140,13 +143,18 @@ TEST(UNet, OfficialSizeGivesTheSpecifiedOutputs) {
   for (const auto& p : unet.named_parameters()) sorted[p.key()] = p.value();
   int k = 0;
   for (auto& [name, value] : sorted) {
-    torch::Tensor s = torch::sin(torch::arange(value.numel(), torch::kFloat64) * 0.37 + 0.11 * k++).reshape(value.sizes());
-    if (value.dim() == 2) s = s * (8.0 / std::sqrt(static_cast<double>(value.size(1))));
-    else if (value.dim() > 2) s = s / std::sqrt(static_cast<double>(value.numel() / value.size(0)));
-    else s = name.ends_with("weight") ? 1 + 0.1 * s : 0.1 * s;
+    torch::Tensor s =
+        torch::sin(torch::arange(value.numel(), torch::kFloat64) * 0.37 + 0.11 * k++).reshape(value.sizes());
+    if (value.dim() == 2)
+      s = s * (8.0 / std::sqrt(static_cast<double>(value.size(1))));
+    else if (value.dim() > 2)
+      s = s / std::sqrt(static_cast<double>(value.numel() / value.size(0)));
+    else
+      s = name.ends_with("weight") ? 1 + 0.1 * s : 0.1 * s;
     value.copy_(s);
   }
-  const torch::Tensor x = torch::sin(torch::arange(12 * 128 * 384, torch::kFloat64) * 0.013).to(torch::kFloat32).reshape({1, 12, 128, 384});
+  const torch::Tensor x =
+      torch::sin(torch::arange(12 * 128 * 384, torch::kFloat64) * 0.013).to(torch::kFloat32).reshape({1, 12, 128, 384});
   for (const Row& row : rows) {
     const torch::Tensor y = unet.forward(x, torch::tensor({row.t}))[0];
     EXPECT_NEAR(y.mean().item<double>(), row.mean, 1e-4);
@@ -179,11 +187,15 @@ TEST(UNet, RefusesWhatCannotBeBuilt) {
     }
     return std::string("accepted");
   };
-  EXPECT_EQ(message([](UNetConfig& c) { c.image_size = {144, 384}; }), "unet image_size = 144, must be a multiple of 32");
+  EXPECT_EQ(message([](UNetConfig& c) {
+              c.image_size = {144, 384};
+            }),
+            "unet image_size = 144, must be a multiple of 32");
   EXPECT_EQ(message([](UNetConfig& c) { c.heads = 0; }), "unet heads = 0, must be >= 1");
   EXPECT_EQ(message([](UNetConfig& c) { c.channel_factors = {1e-3}; }),
             "unet channel_factors = 0.001, must be such that its 0 channels are a multiple of 4 heads");
-  EXPECT_EQ(message([](UNetConfig& c) { c.channel_factors = {std::nan("")}; }), "unet channel_factors = nan, must be in (0, 1024]");
+  EXPECT_EQ(message([](UNetConfig& c) { c.channel_factors = {std::nan("")}; }),
+            "unet channel_factors = nan, must be in (0, 1024]");
   EXPECT_EQ(message([](UNetConfig& c) { c.attention_res = {0}; }), "unet attention_res = 0, must be >= 1");
   EXPECT_EQ(message([](UNetConfig& c) { c.base_channels = 33; }), "unet base_channels = 33, must be even, in 2..4096");
 }
@@ -197,7 +209,8 @@ TEST(UNet, StartsAtZero) {
   EXPECT_EQ(unet.forward(torch::randn({1, 12, 16, 48}), torch::tensor({5})).abs().max().item<float>(), 0.0F);
   // 36 channels: 18 groups, the largest number below 32 that divides them.
   config.channel_factors = {1.125, 1};
-  EXPECT_EQ(UNet(config).forward(torch::randn({2, 12, 16, 48}), torch::tensor({5, 7})).sizes().vec(), (std::vector<std::int64_t>{2, 12, 16, 48}));
+  EXPECT_EQ(UNet(config).forward(torch::randn({2, 12, 16, 48}), torch::tensor({5, 7})).sizes().vec(),
+            (std::vector<std::int64_t>{2, 12, 16, 48}));
   EXPECT_THROW(unet.forward(torch::randn({1, 12, 16, 32}), torch::tensor({5})), Error);
 }
 
@@ -232,7 +245,8 @@ TEST(TrainingLoss, RecordedValueAndGradient) {
   const TrainingLoss loss = training_loss(*unet, Schedule(), x0, golden("t"), noise);
   EXPECT_NEAR(loss.value.item<double>(), golden("loss").item<double>(), 1e-4 * golden("loss").item<double>());
   for (int q = 0; q < 4; ++q)
-    EXPECT_NEAR(loss.quartiles[static_cast<std::size_t>(q)], golden("quartile")[q].item<double>(), 1e-4 * golden("quartile").max().item<double>());
+    EXPECT_NEAR(loss.quartiles[static_cast<std::size_t>(q)], golden("quartile")[q].item<double>(),
+                1e-4 * golden("quartile").max().item<double>());
   loss.value.backward();
   EXPECT_LT(worst(x0.grad(), golden("grad_x0")), 1e-4);
   expect_recorded_gradient_norms(*unet, golden("param_grad_norm"));
@@ -241,7 +255,9 @@ TEST(TrainingLoss, RecordedValueAndGradient) {
 TEST(Sampler, RecordedDdimWithNoiseAndDdpm) {
   auto unet = recorded_unet();
   const torch::NoGradGuard no_grad;
-  const Denoiser denoiser = [&](const torch::Tensor& x, std::int64_t t) { return unet->forward(x, torch::full({x.size(0)}, t, torch::kInt64)); };
+  const Denoiser denoiser = [&](const torch::Tensor& x, std::int64_t t) {
+    return unet->forward(x, torch::full({x.size(0)}, t, torch::kInt64));
+  };
   SampleOptions options;
   options.steps = 10;
   options.noise = [](int i) { return named("diff.step" + std::to_string(i), {1, 12, 32, 96}, Kind::kNormal); };
@@ -293,7 +309,9 @@ TEST(Sampler, AncestralVariances) {
 
 TEST(Sampler, ReportsProgressAndClampsToTheRange) {
   const Schedule s;
-  const Denoiser far = [&](const torch::Tensor& x, std::int64_t t) { return (s.signal(t) * x - 5.0) / s.noise(t); };  // x0 = 5
+  const Denoiser far = [&](const torch::Tensor& x, std::int64_t t) {
+    return (s.signal(t) * x - 5.0) / s.noise(t);
+  };  // x0 = 5
   SampleOptions options;
   options.steps = 3;
   std::vector<int> done;

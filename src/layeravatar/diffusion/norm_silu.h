@@ -10,6 +10,7 @@ namespace layeravatar::diffusion {
 ///   groups        divides C; eps 1e-5
 /// Differentiable once in x, scale and shift; the bits do not depend on the number of threads.
 /// Throws Error(kInternal) when a shape or type is wrong.
-torch::Tensor norm_silu(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift, std::int64_t groups);
+torch::Tensor norm_silu(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
+                        std::int64_t groups);
 
 }  // namespace layeravatar::diffusion

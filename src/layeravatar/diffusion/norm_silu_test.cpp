@@ -10,7 +10,8 @@ namespace layeravatar::diffusion {
 namespace {
 
 // The formula in LibTorch's own steps and in double.
-torch::Tensor plain(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift, std::int64_t groups) {
+torch::Tensor plain(const torch::Tensor& x, const torch::Tensor& scale, const torch::Tensor& shift,
+                    std::int64_t groups) {
   const torch::Tensor n = torch::group_norm(x, groups);
   return torch::silu(n * scale.unsqueeze(2).unsqueeze(3) + shift.unsqueeze(2).unsqueeze(3));
 }
@@ -51,7 +52,8 @@ TEST(NormSilu, ValueAndGradientsMatchThePlainSteps) {
 
 TEST(NormSilu, TwoPixelsByHand) {
   // Mean 1, deviation 1 (+- eps): normalised -1 and 1; times 2 plus 1 gives -1 and 3.
-  const torch::Tensor y = norm_silu(torch::tensor({0.0F, 2.0F}).reshape({1, 1, 1, 2}), torch::full({1, 1}, 2.0F), torch::ones({1, 1}), 1);
+  const torch::Tensor y =
+      norm_silu(torch::tensor({0.0F, 2.0F}).reshape({1, 1, 1, 2}), torch::full({1, 1}, 2.0F), torch::ones({1, 1}), 1);
   EXPECT_NEAR(y.flatten()[0].item<float>(), -1 / (1 + std::exp(1.0)), 3e-5);
   EXPECT_NEAR(y.flatten()[1].item<float>(), 3 / (1 + std::exp(-3.0)), 3e-5);
 }
@@ -86,7 +88,8 @@ TEST(NormSilu, TakesAnyMemoryOrderAndAnyNumberOfThreads) {
 TEST(NormSilu, RefusesWrongShapesByName) {
   EXPECT_THROW(norm_silu(torch::zeros({1, 6, 2, 2}), torch::zeros({1, 5}), torch::zeros({1, 6}), 3), Error);
   EXPECT_THROW(norm_silu(torch::zeros({1, 6, 2, 2}), torch::zeros({1, 6}), torch::zeros({1, 6}), 4), Error);
-  EXPECT_THROW(norm_silu(torch::zeros({1, 6, 2, 2}, torch::kFloat64), torch::zeros({1, 6}), torch::zeros({1, 6}), 3), Error);
+  EXPECT_THROW(norm_silu(torch::zeros({1, 6, 2, 2}, torch::kFloat64), torch::zeros({1, 6}), torch::zeros({1, 6}), 3),
+               Error);
 }
 
 }  // namespace

@@ -10,7 +10,8 @@
 namespace layeravatar::diffusion {
 namespace {
 
-torch::Tensor predict_x0(const Denoiser& denoiser, const Schedule& s, const torch::Tensor& x, std::int64_t t, double clip) {
+torch::Tensor predict_x0(const Denoiser& denoiser, const Schedule& s, const torch::Tensor& x, std::int64_t t,
+                         double clip) {
   return (s.signal(t) * x - s.noise(t) * denoiser(x, t)).clamp(-clip, clip);
 }
 
@@ -24,7 +25,8 @@ double step_variance(const Schedule& s, std::int64_t t, SampleOptions::Variance 
 
 std::vector<std::int64_t> sample_timesteps(const Schedule& schedule, int steps) {
   if (steps < 1 || steps > schedule.size())
-    throw Error(ErrorKind::kConfig, "steps = " + std::to_string(steps) + ", must be in 1.." + std::to_string(schedule.size()));
+    throw Error(ErrorKind::kConfig,
+                "steps = " + std::to_string(steps) + ", must be in 1.." + std::to_string(schedule.size()));
   const double size = static_cast<double>(schedule.size());
   const torch::Tensor t = torch::arange(size - 1, -1.0, -size / steps, torch::kFloat32).to(torch::kInt64);
   return {t.data_ptr<std::int64_t>(), t.data_ptr<std::int64_t>() + t.numel()};

@@ -12,7 +12,9 @@ class Schedule {
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(beta_.size()); }
   [[nodiscard]] double beta(std::int64_t t) const { return beta_.at(static_cast<std::size_t>(t)); }
   /// Product of 1 - beta up to t; 1 for t = -1.
-  [[nodiscard]] double alpha_bar(std::int64_t t) const { return t < 0 ? 1.0 : alpha_bar_.at(static_cast<std::size_t>(t)); }
+  [[nodiscard]] double alpha_bar(std::int64_t t) const {
+    return t < 0 ? 1.0 : alpha_bar_.at(static_cast<std::size_t>(t));
+  }
   [[nodiscard]] double signal(std::int64_t t) const;  // sqrt(alpha_bar)
   [[nodiscard]] double noise(std::int64_t t) const;   // sqrt(1 - alpha_bar)
   /// beta_t (1 - alpha_bar_{t-1}) / (1 - alpha_bar_t)

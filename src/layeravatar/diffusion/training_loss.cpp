@@ -14,7 +14,8 @@ TrainingLoss training_loss(UNet& unet, const Schedule& schedule, const torch::Te
     sigma.push_back(static_cast<float>(schedule.noise(step)));
     weight.push_back(static_cast<float>(schedule.signal(step) * schedule.noise(step)));
   }
-  const torch::Tensor a = torch::tensor(signal).reshape({batch, 1, 1, 1}), s = torch::tensor(sigma).reshape({batch, 1, 1, 1});
+  const torch::Tensor a = torch::tensor(signal).reshape({batch, 1, 1, 1}),
+                      s = torch::tensor(sigma).reshape({batch, 1, 1, 1});
   const torch::Tensor v_hat = unet.forward(a * x0 + s * noise, t);
   const torch::Tensor v = a * noise - s * x0;
   const torch::Tensor each = (v_hat - v).square().mean({1, 2, 3}) * (0.5 * weight_scale) * torch::tensor(weight);

@@ -69,7 +69,8 @@ struct NormWithEmbedding : nn::Module {
   nn::Linear linear{nullptr};
   NormWithEmbedding(int channels, int embedding) {
     norm = register_module("norm", group_norm(channels));
-    linear = register_module("embedding_layer", std::make_shared<Numbered>())->add(1, nn::Linear(embedding, 2 * channels));
+    linear =
+        register_module("embedding_layer", std::make_shared<Numbered>())->add(1, nn::Linear(embedding, 2 * channels));
   }
 };
 
@@ -91,7 +92,8 @@ struct ResBlock : nn::Module {
     const std::vector<Tensor> both = modulated->linear->forward(torch::silu(embedding)).chunk(2, 1);
     const Tensor gain = both[0] + 1.0;
     const nn::GroupNorm& inner = modulated->norm;
-    u = second->forward(norm_silu(u, inner->weight * gain, torch::addcmul(both[1], inner->bias.expand_as(gain), gain), inner->options.num_groups()));
+    u = second->forward(norm_silu(u, inner->weight * gain, torch::addcmul(both[1], inner->bias.expand_as(gain), gain),
+                                  inner->options.num_groups()));
     return u + (shortcut.is_empty() ? x : shortcut->forward(x));
   }
 };
@@ -110,7 +112,8 @@ struct Attention : nn::Module {
     const Tensor flat = x.reshape({batch, channels, -1});
     const std::int64_t per_head = channels / heads;
     // Within each head the channels run q, k, v.
-    const std::vector<Tensor> parts = qkv->forward(norm->forward(flat)).reshape({batch * heads, 3 * per_head, -1}).chunk(3, 1);
+    const std::vector<Tensor> parts =
+        qkv->forward(norm->forward(flat)).reshape({batch * heads, 3 * per_head, -1}).chunk(3, 1);
     const double scale = std::pow(static_cast<double>(per_head), -0.25);
     const Tensor weights = torch::softmax(torch::bmm((parts[0] * scale).transpose(1, 2), parts[1] * scale), -1);
     const Tensor out = torch::bmm(parts[2], weights.transpose(1, 2)).reshape({batch, channels, -1});
@@ -149,13 +152,19 @@ struct Block : nn::Module {
 
 Tensor run(const std::vector<std::shared_ptr<nn::Module>>& parts, Tensor x, const Tensor& embedding) {
   for (const auto& part : parts) {
-    if (auto* res = dynamic_cast<ResBlock*>(part.get())) x = res->forward(x, embedding);
-    else if (auto* attention = dynamic_cast<Attention*>(part.get())) x = attention->forward(x);
-    else if (auto* down = dynamic_cast<Down*>(part.get())) x = down->conv->forward(x);
+    if (auto* res = dynamic_cast<ResBlock*>(part.get()))
+      x = res->forward(x, embedding);
+    else if (auto* attention = dynamic_cast<Attention*>(part.get()))
+      x = attention->forward(x);
+    else if (auto* down = dynamic_cast<Down*>(part.get()))
+      x = down->conv->forward(x);
     else if (auto* up = dynamic_cast<Up*>(part.get()))
-      x = up->conv->forward(nn::functional::interpolate(x, nn::functional::InterpolateFuncOptions().scale_factor(std::vector<double>{2, 2}).mode(torch::kNearest)));
-    else if (auto* conv = dynamic_cast<nn::Conv2dImpl*>(part.get())) x = conv->forward(x);
-    else throw Error(ErrorKind::kInternal, "unknown part of a U-Net block");
+      x = up->conv->forward(nn::functional::interpolate(
+          x, nn::functional::InterpolateFuncOptions().scale_factor(std::vector<double>{2, 2}).mode(torch::kNearest)));
+    else if (auto* conv = dynamic_cast<nn::Conv2dImpl*>(part.get()))
+      x = conv->forward(x);
+    else
+      throw Error(ErrorKind::kInternal, "unknown part of a U-Net block");
   }
   return x;
 }
@@ -171,10 +180,12 @@ void UNetConfig::check() const {
   require(in_channels >= 1, "in_channels", std::to_string(in_channels), ">= 1");
   require(resblocks >= 1, "resblocks", std::to_string(resblocks), ">= 1");
   require(heads >= 1, "heads", std::to_string(heads), ">= 1");
-  require(base_channels >= 2 && base_channels % 2 == 0 && base_channels <= 4096, "base_channels", std::to_string(base_channels), "even, in 2..4096");
+  require(base_channels >= 2 && base_channels % 2 == 0 && base_channels <= 4096, "base_channels",
+          std::to_string(base_channels), "even, in 2..4096");
   const int divisor = 1 << (levels - 1);
   for (const int side : image_size)
-    require(side >= divisor && side % divisor == 0, "image_size", std::to_string(side), "a multiple of " + std::to_string(divisor));
+    require(side >= divisor && side % divisor == 0, "image_size", std::to_string(side),
+            "a multiple of " + std::to_string(divisor));
   for (const int r : attention_res) require(r >= 1, "attention_res", std::to_string(r), ">= 1");
   for (const double f : channel_factors) {
     require(f > 0 && f <= 1024, "channel_factors", fmt::format("{}", f), "in (0, 1024]");
@@ -188,10 +199,13 @@ UNet::UNet(const UNetConfig& config) : config_(config) {
   config.check();
   const int base = config.base_channels, embedding = 4 * base;
   const auto levels = static_cast<int>(config.channel_factors.size());
-  const auto channels_of = [&](int level) { return static_cast<int>(base * config.channel_factors[static_cast<std::size_t>(level)]); };
+  const auto channels_of = [&](int level) {
+    return static_cast<int>(base * config.channel_factors[static_cast<std::size_t>(level)]);
+  };
   const int smaller = std::min(config.image_size[0], config.image_size[1]);
   const auto attends = [&](int level) {
-    return std::any_of(config.attention_res.begin(), config.attention_res.end(), [&](int r) { return (1 << level) == smaller / r; });
+    return std::any_of(config.attention_res.begin(), config.attention_res.end(),
+                       [&](int r) { return (1 << level) == smaller / r; });
   };
   time_embedding_ = register_module("time_embedding", std::make_shared<TimeEmbedding>(base));
   std::vector<int> skips;

@@ -19,12 +19,13 @@ std::string sizes_text(const torch::Tensor& t) {
 }
 
 // The tensor `name` of the file, if it is there with the sizes of `like`.
-const torch::Tensor& take(const NamedTensors& tensors, const std::string& name, const torch::Tensor& like, const std::string& what) {
+const torch::Tensor& take(const NamedTensors& tensors, const std::string& name, const torch::Tensor& like,
+                          const std::string& what) {
   const auto it = tensors.find(name);
   if (it == tensors.end()) throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}' is missing", what, name));
   if (it->second.sizes() != like.sizes())
-    throw Error(ErrorKind::kInput,
-                fmt::format("{}: tensor '{}': expected {}, found {}", what, name, sizes_text(like), sizes_text(it->second)));
+    throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}': expected {}, found {}", what, name, sizes_text(like),
+                                               sizes_text(it->second)));
   return it->second;
 }
 
@@ -60,22 +61,27 @@ NamedTensors adam_state(const torch::optim::Adam& adam, const torch::nn::Module&
   return out;
 }
 
-void load_adam_state(torch::optim::Adam& adam, const torch::nn::Module& module, const NamedTensors& state, const std::string& what) {
+void load_adam_state(torch::optim::Adam& adam, const torch::nn::Module& module, const NamedTensors& state,
+                     const std::string& what) {
   std::map<std::string, std::unique_ptr<torch::optim::AdamParamState>> loaded;
   const torch::Tensor scalar = torch::zeros({});
   for (const auto& p : module.named_parameters()) {
     if (!state.contains(p.key() + ".step")) continue;
     const torch::Tensor like = p.value().detach();
-    const auto moment = [&](const std::string& name) { return torch::zeros_like(like).copy_(take(state, p.key() + name, like, what)); };
+    const auto moment = [&](const std::string& name) {
+      return torch::zeros_like(like).copy_(take(state, p.key() + name, like, what));
+    };
     auto own = std::make_unique<torch::optim::AdamParamState>();
     const double steps = take(state, p.key() + ".step", scalar, what).item<double>();
-    if (!(steps >= 0 && steps <= 9e15)) throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}.step': no count", what, p.key()));
+    if (!(steps >= 0 && steps <= 9e15))
+      throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}.step': no count", what, p.key()));
     own->step(static_cast<std::int64_t>(steps));
     own->exp_avg(moment(".exp_avg"));
     own->exp_avg_sq(moment(".exp_avg_sq"));
     loaded[c10::guts::to_string(p.value().unsafeGetTensorImpl())] = std::move(own);
   }
-  if (state.size() != 3 * loaded.size()) throw Error(ErrorKind::kInput, what + ": optimiser state of parameters that the network lacks");
+  if (state.size() != 3 * loaded.size())
+    throw Error(ErrorKind::kInput, what + ": optimiser state of parameters that the network lacks");
   adam.state().clear();
   for (auto& [key, own] : loaded) adam.state()[key] = std::move(own);
 }

@@ -20,13 +20,16 @@ using NamedTensors = std::map<std::string, torch::Tensor>;
 NamedTensors named_tensors(const torch::nn::Module& module);
 
 /// Copies into the module, converting the element type. Every tensor of the module must be there with its shape, and
-/// no other; otherwise nothing is changed. Throws Error(kInput): "<what>: tensor 'k' is missing", "... unknown tensor 'k'", "... 'k': expected [..]".
+/// no other; otherwise nothing is changed. Throws Error(kInput): "<what>: tensor 'k' is missing", "... unknown tensor
+/// 'k'", "... 'k': expected [..]".
 void load_named_tensors(torch::nn::Module& module, const NamedTensors& tensors, const std::string& what);
 
-/// Moments (shared with the optimiser) and step counts under "<parameter>.exp_avg", ".exp_avg_sq", ".step"; parameters never stepped are left out.
+/// Moments (shared with the optimiser) and step counts under "<parameter>.exp_avg", ".exp_avg_sq", ".step"; parameters
+/// never stepped are left out.
 NamedTensors adam_state(const torch::optim::Adam& adam, const torch::nn::Module& module);
 /// The inverse; copies. Throws Error(kInput) for a parameter that the module lacks or a wrong shape, changing nothing.
-void load_adam_state(torch::optim::Adam& adam, const torch::nn::Module& module, const NamedTensors& state, const std::string& what);
+void load_adam_state(torch::optim::Adam& adam, const torch::nn::Module& module, const NamedTensors& state,
+                     const std::string& what);
 
 /// Momentum of the average at iteration `it`: 0.5^(8 / min(4000, 0.05 * 8 (it + 1))) (spec/model.md section 9.4).
 double ema_momentum(std::int64_t iteration);

@@ -72,7 +72,8 @@ TEST(AdamState, ARestoredOptimiserTakesTheSameSteps) {
   load_adam_state(other, *b, state, "adam");
   step(a, adam);
   step(b, other);
-  for (std::size_t i = 0; i < a->parameters().size(); ++i) EXPECT_TRUE(torch::equal(a->parameters()[i], b->parameters()[i]));
+  for (std::size_t i = 0; i < a->parameters().size(); ++i)
+    EXPECT_TRUE(torch::equal(a->parameters()[i], b->parameters()[i]));
   NamedTensors broken = state;
   broken["1.bias.exp_avg_sq"] = torch::zeros({3});
   EXPECT_THROW(load_adam_state(other, *b, broken, "adam"), Error);
@@ -87,7 +88,8 @@ TEST(AdamState, ARestoredOptimiserTakesTheSameSteps) {
   // What failed to load left the optimiser as it was.
   step(a, adam);
   step(b, other);
-  for (std::size_t i = 0; i < a->parameters().size(); ++i) EXPECT_TRUE(torch::equal(a->parameters()[i], b->parameters()[i]));
+  for (std::size_t i = 0; i < a->parameters().size(); ++i)
+    EXPECT_TRUE(torch::equal(a->parameters()[i], b->parameters()[i]));
 }
 
 }  // namespace

@@ -70,8 +70,8 @@ LAV_VECTOR_CLONES void silu_line(const float* x, std::int64_t n, float a, float 
 }
 
 // grad_z = grad_y silu'(a x + b); returns its sum and its sum times (x - mean).
-LAV_VECTOR_CLONES void silu_line_backward(const float* grad_y, const float* x, std::int64_t n, float a, float b, float mean,
-                                          float* grad_z, double* sum, double* moment) {
+LAV_VECTOR_CLONES void silu_line_backward(const float* grad_y, const float* x, std::int64_t n, float a, float b,
+                                          float mean, float* grad_z, double* sum, double* moment) {
   double s = 0, q = 0;
   for (std::int64_t at = 0; at < n; at += kChunk) {
     const std::int64_t m = std::min(kChunk, n - at);
@@ -101,8 +101,8 @@ LAV_VECTOR_CLONES void combine_line(float* g, const float* x, std::int64_t n, fl
 
 }  // namespace
 
-void norm_silu_forward(const NormSiluShape& s, double eps, const float* x, const float* scale, const float* shift, float* y,
-                       float* mean, float* inverse_deviation) {
+void norm_silu_forward(const NormSiluShape& s, double eps, const float* x, const float* scale, const float* shift,
+                       float* y, float* mean, float* inverse_deviation) {
   const std::int64_t per_group = s.channels / s.groups, size = per_group * s.pixels;
 #pragma omp parallel for schedule(static)
   for (std::int64_t k = 0; k < s.batch * s.groups; ++k) {
@@ -119,8 +119,9 @@ void norm_silu_forward(const NormSiluShape& s, double eps, const float* x, const
   }
 }
 
-void norm_silu_backward(const NormSiluShape& s, const float* grad_y, const float* x, const float* scale, const float* shift,
-                        const float* mean, const float* inverse_deviation, float* grad_x, float* grad_scale, float* grad_shift) {
+void norm_silu_backward(const NormSiluShape& s, const float* grad_y, const float* x, const float* scale,
+                        const float* shift, const float* mean, const float* inverse_deviation, float* grad_x,
+                        float* grad_scale, float* grad_shift) {
   const std::int64_t per_group = s.channels / s.groups;
   const double size = static_cast<double>(per_group * s.pixels);
 #pragma omp parallel for schedule(static)
@@ -130,8 +131,8 @@ void norm_silu_backward(const NormSiluShape& s, const float* grad_y, const float
     for (std::int64_t c = k * per_group; c < (k + 1) * per_group; ++c) {
       const float a = scale[c] * inverse;
       double line = 0, line_moment = 0;
-      silu_line_backward(grad_y + c * s.pixels, x + c * s.pixels, s.pixels, a, shift[c] - a * centre, centre, grad_x + c * s.pixels,
-                         &line, &line_moment);
+      silu_line_backward(grad_y + c * s.pixels, x + c * s.pixels, s.pixels, a, shift[c] - a * centre, centre,
+                         grad_x + c * s.pixels, &line, &line_moment);
       line_moment *= inverse;
       grad_shift[c] = static_cast<float>(line);
       grad_scale[c] = static_cast<float>(line_moment);
@@ -142,7 +143,8 @@ void norm_silu_backward(const NormSiluShape& s, const float* grad_y, const float
     const double slope = -inverse * inverse * moment / size;
     const double rest = -inverse * sum / size - slope * centre;
     for (std::int64_t c = k * per_group; c < (k + 1) * per_group; ++c)
-      combine_line(grad_x + c * s.pixels, x + c * s.pixels, s.pixels, scale[c] * inverse, static_cast<float>(slope), static_cast<float>(rest));
+      combine_line(grad_x + c * s.pixels, x + c * s.pixels, s.pixels, scale[c] * inverse, static_cast<float>(slope),
+                   static_cast<float>(rest));
   }
 }
 

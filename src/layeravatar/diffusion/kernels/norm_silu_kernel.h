@@ -11,11 +11,12 @@ struct NormSiluShape {
 };
 
 /// x, y [batch, channels, pixels]; scale, shift [batch, channels]; mean, inverse_deviation [batch, groups] are written.
-void norm_silu_forward(const NormSiluShape& shape, double eps, const float* x, const float* scale, const float* shift, float* y,
-                       float* mean, float* inverse_deviation);
+void norm_silu_forward(const NormSiluShape& shape, double eps, const float* x, const float* scale, const float* shift,
+                       float* y, float* mean, float* inverse_deviation);
 
 /// Gradients from grad_y; sums run in a fixed order, whatever the number of threads.
-void norm_silu_backward(const NormSiluShape& shape, const float* grad_y, const float* x, const float* scale, const float* shift,
-                        const float* mean, const float* inverse_deviation, float* grad_x, float* grad_scale, float* grad_shift);
+void norm_silu_backward(const NormSiluShape& shape, const float* grad_y, const float* x, const float* scale,
+                        const float* shift, const float* mean, const float* inverse_deviation, float* grad_x,
+                        float* grad_scale, float* grad_shift);
 
 }  // namespace layeravatar::diffusion
