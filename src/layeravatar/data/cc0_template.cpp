@@ -48,7 +48,7 @@ templates::SurfaceTemplate cc0_surface_template(const people::Cc0Body& body) {
   templates::SurfacePart skin, hair, shoes, bottom, top;
   skin.label = 1;
   skin.spacing = by_region(
-      {{"eyes", 0.004F}, {"face", 0.0045F}, {"ears", 0.006F}, {"scalp", 0.009F}, {"head", 0.009F}, {"hands", 0.008F}},
+      {{"eyes", 0.0022F}, {"face", 0.0045F}, {"ears", 0.006F}, {"scalp", 0.009F}, {"head", 0.009F}, {"hands", 0.008F}},
       0.0135F);
   skin.importance = by_region(
       {{"eyes", 8.0}, {"face", 4.0}, {"ears", 2.1}, {"scalp", 2.1}, {"head", 2.4}, {"neck", 1.2}, {"hands", 1.5}}, 0.9);
