@@ -34,7 +34,8 @@ std::vector<std::uint8_t> LayeredTemplate::weights_mask() const {
 
 std::vector<std::uint8_t> LayeredTemplate::offset_mask() const {
   std::vector<std::uint8_t> out(face_mask.size());
-  for (std::size_t i = 0; i < out.size(); ++i) out[i] = (face_mask[i] | outside_mask[i]) != 0 && nose_mask[i] == 0 ? 1 : 0;
+  for (std::size_t i = 0; i < out.size(); ++i)
+    out[i] = (face_mask[i] | outside_mask[i]) != 0 && nose_mask[i] == 0 ? 1 : 0;
   return out;
 }
 
@@ -53,7 +54,8 @@ io::ArrayMap to_arrays(const LayeredTemplate& t) {
   out["part_label_full"] = io::make_array<std::int32_t>({n}, t.labels);
   out["init_faces_smplx_full"] = io::make_array<std::int32_t>({n, 3}, t.faces);
   out["init_spdir_smplx_full"] = io::make_array<float>({m, 3, body::kShapeColumns}, t.shape_dirs);
-  if (!t.pose_dirs.empty()) out["init_podir_smplx_full"] = io::make_array<float>({body::kPoseFeatures, 3 * m}, t.pose_dirs);
+  if (!t.pose_dirs.empty())
+    out["init_podir_smplx_full"] = io::make_array<float>({body::kPoseFeatures, 3 * m}, t.pose_dirs);
   out["init_lbsw_smplx_body"] = io::make_array<float>({nb, body::kJoints}, t.body_weights);
   out["face_mask_body"] = mask(t.face_mask);
   out["hands_mask_body"] = mask(t.hands_mask);
@@ -112,7 +114,8 @@ LayeredTemplate from_arrays(const io::ArrayMap& arrays, const std::string& file)
   }
   const std::int64_t nb = t.body_count();
   for (std::int64_t i = 0; i < n; ++i)
-    if ((t.labels[static_cast<std::size_t>(i)] == 1) != (i < nb)) reject(file, "part_label_full", "label 1 and the body block differ");
+    if ((t.labels[static_cast<std::size_t>(i)] == 1) != (i < nb))
+      reject(file, "part_label_full", "label 1 and the body block differ");
   t.body_weights = floats("init_lbsw_smplx_body", {nb, body::kJoints});
   const auto mask = [&](const std::string& name) {
     std::vector<std::uint8_t> out;

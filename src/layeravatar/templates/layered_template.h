@@ -11,7 +11,8 @@ namespace layeravatar::templates {
 
 inline constexpr int kLayers = 3;  // body, hair and shoes, bottom and top: three squares side by side
 
-/// N Gaussians in four blocks: body, hair and shoes, bottom, top. Canonical frame: T-pose, metres, body::kCanonicalOffset.
+/// N Gaussians in four blocks: body, hair and shoes, bottom, top. Canonical frame: T-pose, metres,
+/// body::kCanonicalOffset.
 struct LayeredTemplate {
   std::array<std::int64_t, 4> blocks{};  // counts of the four blocks; their sum is N
   std::vector<float> positions;          // [N, 3] face centroids, before the shift of the outer layers
