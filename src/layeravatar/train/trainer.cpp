@@ -14,6 +14,7 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/unet.h"
 #include "layeravatar/io/safetensors.h"
+#include "layeravatar/io/sha1.h"
 #include "layeravatar/nn/named_tensors.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/train/event_file.h"
@@ -80,6 +81,13 @@ Tensors part(const io::ArrayMap& arrays, const std::string& prefix) {
   for (auto it = arrays.lower_bound(prefix + "."); it != arrays.end() && it->first.starts_with(prefix + "."); ++it)
     out[it->first.substr(prefix.size() + 1)] = tensor::to_tensor(it->second);
   return out;
+}
+
+// Planes mean nothing on another template: its texture coordinates and labels as one number.
+std::string template_hash(const templates::LayeredTemplate& t) {
+  std::string bytes(reinterpret_cast<const char*>(t.uvs.data()), t.uvs.size() * sizeof(float));
+  bytes.append(reinterpret_cast<const char*>(t.labels.data()), t.labels.size() * sizeof(std::int32_t));
+  return io::sha1_hex(bytes);
 }
 
 std::string file_name(std::int64_t iteration) { return fmt::format("iter_{:08}", iteration); }
@@ -235,7 +243,9 @@ void Trainer::save_checkpoint() const {
   append(state.tensors, "unet_adam", nn::adam_state(*learned_.unet_adam, *learned_.unet));
   append(state.tensors, "activation", {{"running_mean", learned_.activation.running_mean()},
                                        {"running_var", learned_.activation.running_var()}});
-  state.metadata = {{"iteration", std::to_string(iteration_)}, {"config", to_json(config_)}};
+  state.metadata = {{"iteration", std::to_string(iteration_)},
+                    {"config", to_json(config_)},
+                    {"template", template_hash(scaffold_.deformer->layers())}};
   try {
     io::write_safetensors(temporary / "state.safetensors", state);
     io::write_safetensors(temporary / "codes.safetensors", {codes_.to_arrays(), {}});
@@ -260,6 +270,9 @@ void Trainer::load_checkpoint(const fs::path& folder) {
   const io::SafeTensors state = io::read_safetensors(file);
   const auto it = state.metadata.find("iteration");
   if (it == state.metadata.end()) throw Error(ErrorKind::kInput, file.string() + ": metadata 'iteration' is missing");
+  const auto own = state.metadata.find("template");
+  if (own == state.metadata.end() || own->second != template_hash(scaffold_.deformer->layers()))
+    throw Error(ErrorKind::kInput, file.string() + ": was trained on another template; its planes cannot be used with this one");
   const auto load = [&](torch::nn::Module& module, const std::string& prefix) {
     nn::load_named_tensors(module, part(state.tensors, prefix), file.string() + ": " + prefix);
   };

@@ -1,0 +1,101 @@
+#include "layeravatar/train/trainer.h"
+
+#include <gtest/gtest.h>
+#include <torch/torch.h>
+#include <unistd.h>
+
+#include "layeravatar/body/smplx_file.h"
+#include "layeravatar/core/error.h"
+#include "layeravatar/io/npy.h"
+
+namespace layeravatar::train {
+namespace {
+
+// Two scenes of random pictures that depend on scene and epoch.
+class RandomScenes : public SceneSource {
+ public:
+  [[nodiscard]] std::vector<std::string> names() const override { return {"a", "b"}; }
+  [[nodiscard]] SceneBatch load(std::int64_t scene, std::int64_t epoch, int) override {
+    auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(10 * scene + epoch));
+    SceneBatch out;
+    out.images = torch::rand({4, 3, 32, 32}, generator, torch::TensorOptions().dtype(torch::kFloat32));
+    out.labels = torch::randint(6, {4, 32, 32}, generator, torch::kInt64).to(torch::kUInt8);
+    for (int v = 0; v < 4; ++v) out.cameras.push_back(geometry::turntable_cameras(32)[static_cast<std::size_t>(9 * v)]);
+    out.params = body::default_viewing_pose();
+    return out;
+  }
+};
+
+class TrainerRun : public ::testing::Test {
+ protected:
+  std::filesystem::path folder = std::filesystem::temp_directory_path() / ("lav_run_" + std::to_string(::getpid()));
+  body::BodyModel body = body::read_smplx_npz(LAV_GOLDEN_DIR "/body/SMPLX_NEUTRAL.npz").model;
+  templates::LayeredTemplate layers =
+      templates::from_arrays(io::read_npz(LAV_GOLDEN_DIR "/avatar/d_template_small.npz"), "d_template_small.npz");
+  void TearDown() override { std::filesystem::remove_all(folder); }
+
+  static TrainConfig config(std::int64_t iterations) {
+    TrainConfig c;
+    c.iterations = iterations;
+    c.planes_height = 16;
+    c.views_per_scene = 4;
+    c.unet_base_channels = 32;
+    c.unet_channel_factors = {0.5, 1};
+    c.unet_attention = {8};
+    c.unet_scenes = 2;
+    c.checkpoint_every = 2;
+    c.log_every = 1;
+    return c;
+  }
+  Trainer open(const std::string& name, std::int64_t iterations, bool resume) {
+    RunOptions options;
+    options.folder = folder / name;
+    options.resume = resume;
+    return {config(iterations), body, layers, std::make_shared<RandomScenes>(), options};
+  }
+};
+
+TEST_F(TrainerRun, AResumedRunContinuesExactly) {
+  Trainer whole = open("whole", 5, false);
+  whole.run();
+  open("parts", 3, false).run();
+  Trainer rest = open("parts", 5, true);
+  EXPECT_EQ(rest.iteration(), 3);
+  rest.run();
+  for (std::int64_t s = 0; s < 2; ++s) EXPECT_TRUE(torch::equal(whole.codes().code(s), rest.codes().code(s))) << s;
+  const auto a = whole.learned().unet_ema->parameters(), b = rest.learned().unet_ema->parameters();
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(torch::equal(a[i], b[i])) << i;
+  EXPECT_EQ(newest_checkpoint(folder / "parts").filename(), "iter_00000005");
+  std::size_t kept = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "parts" / "checkpoints")) kept += entry.is_directory() ? 1U : 0U;
+  EXPECT_EQ(kept, 2U) << "older checkpoints are removed, none is partial";
+}
+
+TEST_F(TrainerRun, ARunIsNotOverwrittenAndAnotherTemplateIsRefused) {
+  open("run", 2, false).run();
+  EXPECT_THROW(open("run", 2, false), Error);
+  layers.uvs[0] = 1 - layers.uvs[0];
+  try {
+    open("run", 2, true);
+    FAIL();
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kInput);
+    EXPECT_NE(std::string(e.what()).find("another template"), std::string::npos) << e.what();
+  }
+}
+
+TEST_F(TrainerRun, DrawsEverySceneOncePerEpoch) {
+  const TrainConfig c = config(10);
+  for (std::int64_t epoch = 0; epoch < 3; ++epoch) {
+    std::vector<int> seen(7, 0);
+    for (std::int64_t i = 0; i < 7; ++i) {
+      const Draw d = draw_scenes(c, 7, 7 * epoch + i);
+      EXPECT_EQ(d.epoch, epoch);
+      ++seen[static_cast<std::size_t>(d.scenes.at(0))];
+    }
+    EXPECT_EQ(seen, std::vector<int>(7, 1));
+  }
+}
+
+}  // namespace
+}  // namespace layeravatar::train
