@@ -2,10 +2,10 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
-#include <limits>
+#include <vector>
 
-#include "layeravatar/core/error.h"
+#include "layeravatar/avatar/attributes.h"
+#include "layeravatar/avatar/kernels/nearest_kernel.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::avatar {
@@ -29,40 +29,35 @@ void copy_offsets(torch::Tensor& out, const torch::Tensor& from, const torch::Te
   offsets.index_copy_(0, rows, from.slice(1, 1, 4).index_select(0, rows));
 }
 
-}  // namespace
-
-// The nearest body point of each point with the label, as sorted unique ids; of equally near ones the lowest index.
-std::vector<std::int64_t> Composer::nearest(const std::vector<float>& p, const templates::LayeredTemplate& layers, int label) const {
-  std::vector<std::uint8_t> hit(static_cast<std::size_t>(body_count_), 0);
-  const std::int64_t n = layers.count();
-#pragma omp parallel for schedule(dynamic, 256)
-  for (std::int64_t i = 0; i < n; ++i) {
-    if (layers.labels[static_cast<std::size_t>(i)] != label) continue;
-    float best = std::numeric_limits<float>::infinity();
-    std::int64_t at = 0;
-    for (std::int64_t b = 0; b < body_count_; ++b) {
-      const float dx = p[static_cast<std::size_t>(3 * i)] - p[static_cast<std::size_t>(3 * b)],
-                  dy = p[static_cast<std::size_t>(3 * i + 1)] - p[static_cast<std::size_t>(3 * b + 1)],
-                  dz = p[static_cast<std::size_t>(3 * i + 2)] - p[static_cast<std::size_t>(3 * b + 2)];
-      const float d = dx * dx + dy * dy + dz * dz;
-      if (d < best) best = d, at = b;
-    }
-#pragma omp atomic write
-    hit[static_cast<std::size_t>(at)] = 1;
-  }
+// Body points that are nearest to some point with the label, each once.
+torch::Tensor under(const templates::LayeredTemplate& layers, const std::vector<float>& positions, int label) {
+  const auto body = static_cast<std::size_t>(layers.body_count());
+  std::vector<float> queries;
+  for (std::size_t i = 0; i < layers.labels.size(); ++i)
+    if (layers.labels[i] == label)
+      queries.insert(queries.end(), {positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]});
+  std::vector<std::uint8_t> hit(body, 0);
+  if (body > 0)
+    for (const std::int32_t b : nearest_points({positions.data(), 3 * body}, queries))
+      hit[static_cast<std::size_t>(b)] = 1;
   std::vector<std::int64_t> out;
-  for (std::size_t b = 0; b < hit.size(); ++b)
+  for (std::size_t b = 0; b < body; ++b)
     if (hit[b] != 0) out.push_back(static_cast<std::int64_t>(b));
-  return out;
+  return ids(std::move(out));
 }
 
+}  // namespace
+
 Composer::Composer(const templates::LayeredTemplate& layers)
-    : body_count_(layers.body_count()), top_(with_label(layers, 2)), bottom_(with_label(layers, 5)),
-      hair_(with_label(layers, 3)), shoes_(with_label(layers, 4)) {
+    : count_(layers.count()),
+      top_(with_label(layers, 2)),
+      bottom_(with_label(layers, 5)),
+      hair_(with_label(layers, 3)),
+      shoes_(with_label(layers, 4)) {
   const std::vector<float> positions = layers.shifted_positions();
-  under_top_ = ids(nearest(positions, layers, 2));
-  under_bottom_ = ids(nearest(positions, layers, 5));
-  under_shoes_ = ids(nearest(positions, layers, 4));
+  under_top_ = under(layers, positions, 2);
+  under_bottom_ = under(layers, positions, 5);
+  under_shoes_ = under(layers, positions, 4);
   const auto held = layers.offset_mask();
   std::vector<std::int64_t> free;
   for (std::size_t i = 0; i < held.size(); ++i)
@@ -71,7 +66,7 @@ Composer::Composer(const templates::LayeredTemplate& layers)
 }
 
 torch::Tensor Composer::compose_official(const torch::Tensor& samples) const {
-  tensor::expect_shape(samples, {5, -1, 13}, "samples");
+  tensor::expect_shape(samples, {5, count_, kAttributeChannels}, "samples");
   const torch::NoGradGuard no_grad;
   torch::Tensor out = samples[0].clone();
   copy_offsets(out, samples[3], free_);
@@ -86,7 +81,7 @@ torch::Tensor Composer::compose_official(const torch::Tensor& samples) const {
 }
 
 torch::Tensor Composer::compose_default(const torch::Tensor& samples, const Donors& donors) const {
-  tensor::expect_shape(samples, {5, -1, 13}, "samples");
+  tensor::expect_shape(samples, {5, count_, kAttributeChannels}, "samples");
   const torch::NoGradGuard no_grad;
   torch::Tensor out = samples[0].clone();
   if (donors.shoes) copy_offsets(out, samples[4], under_shoes_);

@@ -5,9 +5,14 @@
 #include <torch/nn/init.h>
 #include <torch/torch.h>
 
+#include <map>
+#include <mutex>
 #include <numbers>
+#include <utility>
+#include <vector>
 
 #include "layeravatar/avatar/kernels/sample_kernel.h"
+#include "layeravatar/core/error.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::avatar {
@@ -28,22 +33,39 @@ nn::Conv2d quiet_head(std::int64_t in, std::int64_t out) {
   return head;
 }
 
+// The taps of one size of map, as tensors so that the graph can keep them.
+struct TapTensors {
+  torch::Tensor texels, weights, texel_begin, uses;
+};
+
+torch::Tensor int_tensor(const std::vector<std::int32_t>& values) {
+  return torch::tensor(torch::ArrayRef<std::int32_t>(values), torch::kInt32);
+}
+
+SampleArgs args_of(const TapTensors& t, torch::IntArrayRef map_shape) {
+  return {t.texels.data_ptr<std::int32_t>(), tensor::floats(t.weights, "tap weights"),
+          t.texel_begin.data_ptr<std::int32_t>(), t.uses.data_ptr<std::int32_t>(),
+          map_shape[0], map_shape[1], map_shape[2] * map_shape[3], t.weights.size(0)};
+}
+
 struct SampleFunction : torch::autograd::Function<SampleFunction> {
-  static SampleArgs args_of(const torch::Tensor& uvs, const std::vector<std::int64_t>& shape) {
-    return {tensor::floats(uvs, "uvs"), shape[0], shape[1], shape[2], shape[3], uvs.size(0)};
-  }
-  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& map, const torch::Tensor& uvs) {
-    context->save_for_backward({uvs});
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& map,
+                               const TapTensors& taps) {
+    context->saved_data["taps"] = std::vector<torch::Tensor>{taps.texels, taps.weights, taps.texel_begin, taps.uses};
     context->saved_data["shape"] = map.sizes().vec();
-    torch::Tensor out = torch::empty({map.size(0), uvs.size(0), map.size(1)});
-    sample_map_cpu(args_of(uvs, map.sizes().vec()), tensor::floats(map, "attribute map"), tensor::mutable_floats(out, "samples"));
+    torch::Tensor out = torch::empty({map.size(0), taps.weights.size(0), map.size(1)});
+    sample_map_cpu(args_of(taps, map.sizes()), tensor::floats(map, "attribute map"),
+                   tensor::mutable_floats(out, "samples"));
     return out;
   }
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& grad) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 const torch::autograd::variable_list& grad) {
     const std::vector<std::int64_t> shape = context->saved_data["shape"].toIntVector();
+    const std::vector<torch::Tensor> taps = context->saved_data["taps"].toTensorVector();
+    const torch::Tensor grad_out = grad[0].contiguous();
     torch::Tensor out = torch::empty(shape);
-    sample_map_backward_cpu(args_of(context->get_saved_variables()[0], shape),
-                            tensor::floats(grad[0].contiguous(), "gradient"), tensor::mutable_floats(out, "gradient"));
+    sample_map_backward_cpu(args_of({taps[0], taps[1], taps[2], taps[3]}, shape), tensor::floats(grad_out, "gradient"),
+                            tensor::mutable_floats(out, "gradient"));
     return {out, torch::Tensor()};
   }
 };
@@ -81,12 +103,30 @@ torch::Tensor Decoder::attribute_map(const torch::Tensor& planes) {
       .contiguous();
 }
 
-MapSampler::MapSampler(std::span<const float> uvs)
-    : uvs_(tensor::from_floats(uvs, {static_cast<std::int64_t>(uvs.size() / 2), 2})) {}
+struct MapSampler::Taps {
+  std::vector<float> uvs;
+  std::mutex guard;
+  std::map<std::pair<std::int64_t, std::int64_t>, TapTensors> of_size;  // (h, w)
+};
+
+MapSampler::MapSampler(std::span<const float> uvs) : taps_(std::make_shared<Taps>()) {
+  LAV_CHECK(uvs.size() % 2 == 0, "texture coordinates come in pairs");
+  taps_->uvs.assign(uvs.begin(), uvs.end());
+}
+
+std::int64_t MapSampler::count() const { return static_cast<std::int64_t>(taps_->uvs.size() / 2); }
 
 torch::Tensor MapSampler::sample(const torch::Tensor& map) const {
   tensor::expect_shape(map, {-1, -1, -1, -1}, "attribute map");
-  return SampleFunction::apply(map.contiguous(), uvs_);
+  LAV_CHECK(map.size(2) > 0 && map.size(3) > 0, "attribute map: expected at least one texel");
+  const std::lock_guard lock(taps_->guard);
+  TapTensors& taps = taps_->of_size[{map.size(2), map.size(3)}];
+  if (!taps.weights.defined()) {
+    const SampleTaps made = make_sample_taps(taps_->uvs, map.size(2), map.size(3));
+    taps = {int_tensor(made.texels), tensor::from_floats(made.weights, {count(), 4}), int_tensor(made.texel_begin),
+            int_tensor(made.uses)};
+  }
+  return SampleFunction::apply(map.contiguous(), taps);
 }
 
 }  // namespace layeravatar::avatar

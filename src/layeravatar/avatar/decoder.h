@@ -5,6 +5,7 @@
 #include <torch/nn/modules/container/sequential.h>
 #include <torch/nn/modules/conv.h>
 
+#include <memory>
 #include <span>
 
 #include "layeravatar/avatar/attributes.h"
@@ -27,16 +28,20 @@ class Decoder : public torch::nn::Module {
   torch::nn::BatchNorm2d base_bn_{nullptr};
 };
 
-/// Bilinear taps of N texture coordinates, border padded, corners not aligned: x = w u - 0.5, y = h v - 0.5.
+/// Bilinear lookups at N fixed texture coordinates: border padded, corners not aligned, x = w u - 0.5, y = h v - 0.5
+/// (section 5.2). Copies share their taps; safe to use from several threads.
 class MapSampler {
  public:
   /// uvs [N, 2] in [0, 1].
   explicit MapSampler(std::span<const float> uvs);
-  /// map [S, C, h, w] -> [S, N, C]. Differentiable in the map, deterministic.
+  /// map [S, C, h, w] -> [S, N, C]. Differentiable in the map; values and gradients do not depend on the number of
+  /// threads. The taps are computed at the first map of a size.
   [[nodiscard]] torch::Tensor sample(const torch::Tensor& map) const;
+  [[nodiscard]] std::int64_t count() const;
 
  private:
-  torch::Tensor uvs_;  // [N, 2]
+  struct Taps;
+  std::shared_ptr<Taps> taps_;
 };
 
 }  // namespace layeravatar::avatar

@@ -1,10 +1,15 @@
 #include "layeravatar/avatar/decoder.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 #include <torch/torch.h>
+
+#include <span>
+#include <vector>
 
 #include "layeravatar/avatar/plane_activation.h"
 #include "layeravatar/avatar/tv_loss.h"
+#include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/testing/deterministic_values.h"
@@ -70,7 +75,7 @@ TEST(Decoder, StartsWithoutOffsetsAndWithReleaseNames) {
   Decoder decoder;
   std::int64_t count = 0;
   for (const auto& p : decoder.parameters()) count += p.numel();
-  EXPECT_EQ(count, 58445 - 0);
+  EXPECT_EQ(count, 58445);
   EXPECT_TRUE(decoder.named_parameters().contains("tex_net.1.weight"));
   const torch::Tensor map = decoder.attribute_map(torch::randn({2, 12, 16, 48}));
   EXPECT_LT(map.slice(1, 1, 4).abs().max().item<float>(), 1e-2F);
@@ -80,16 +85,79 @@ TEST(MapSampler, MatchesGridSampleAndItsGradient) {
   torch::manual_seed(5);
   const torch::Tensor uvs = torch::rand({500, 2}) * 1.02 - 0.01;
   const MapSampler sampler({uvs.data_ptr<float>(), 1000});
-  torch::Tensor map = torch::randn({2, 13, 7, 21}).requires_grad_(true), twin = map.detach().clone().requires_grad_(true);
+  torch::Tensor map = torch::randn({2, 13, 7, 21}).requires_grad_(true);
+  torch::Tensor twin = map.detach().clone().requires_grad_(true);
   namespace F = torch::nn::functional;
   const torch::Tensor grid = (2 * uvs - 1).reshape({1, 1, 500, 2}).repeat({2, 1, 1, 1});
-  const torch::Tensor want = F::grid_sample(twin, grid, F::GridSampleFuncOptions().mode(torch::kBilinear).padding_mode(torch::kBorder).align_corners(false));
+  auto options = F::GridSampleFuncOptions().mode(torch::kBilinear).padding_mode(torch::kBorder);
+  const torch::Tensor want = F::grid_sample(twin, grid, options.align_corners(false));
   const torch::Tensor got = sampler.sample(map);
   const torch::Tensor weights = torch::randn_like(got);
   EXPECT_LT((got - want.squeeze(2).transpose(1, 2)).abs().max().item<float>(), 1e-5F);
   (got * weights).sum().backward();
   (want.squeeze(2).transpose(1, 2) * weights).sum().backward();
   EXPECT_LT((map.grad() - twin.grad()).abs().max().item<float>(), 1e-4F);
+}
+
+TEST(MapSampler, TapsAtSeamsBordersAndCorners) {
+  // A map of 2 rows and 6 columns (strips of 2) with value 10 row + column. By hand: x = 6 u - 0.5, y = 2 v - 0.5.
+  torch::Tensor map = torch::zeros({1, 1, 2, 6});
+  for (int y = 0; y < 2; ++y)
+    for (int x = 0; x < 6; ++x) map[0][0][y][x] = 10 * y + x;
+  map.requires_grad_(true);
+  const std::vector<float> uvs = {1.F / 3, 0.25F,   // the seam of two strips: half of column 1, half of column 2
+                                  0.F,     0.F,     // beyond the first texel centre
+                                  1.F,     1.F,     // beyond the last
+                                  0.25F,   0.5F};   // x = 1, y = 0.5: a column's centre, between the rows
+  const MapSampler sampler(uvs);
+  EXPECT_EQ(sampler.count(), 4);
+  const torch::Tensor got = sampler.sample(map);
+  EXPECT_TRUE(torch::allclose(got.flatten(), torch::tensor({1.5F, 0.F, 15.F, 6.F}), 0, 1e-5));
+  (got.flatten() * torch::tensor({1.F, 10.F, 100.F, 1000.F})).sum().backward();
+  torch::Tensor want = torch::zeros({2, 6});
+  want[0][1] = 0.5 + 500;
+  want[0][2] = 0.5;
+  want[0][0] = 10;
+  want[1][5] = 100;
+  want[1][1] = 500;
+  EXPECT_TRUE(torch::allclose(map.grad()[0][0], want, 0, 1e-3));
+}
+
+TEST(MapSampler, NoPointsAndSeveralSizes) {
+  const MapSampler none(std::span<const float>{});
+  torch::Tensor map = torch::ones({2, 3, 2, 6}).requires_grad_(true);
+  const torch::Tensor got = none.sample(map);
+  EXPECT_EQ(got.sizes(), (std::vector<std::int64_t>{2, 0, 3}));
+  got.sum().backward();
+  EXPECT_EQ(map.grad().abs().max().item<float>(), 0.0F);
+  const std::vector<float> centre = {0.5F, 0.5F};
+  const MapSampler one(centre);
+  EXPECT_EQ(one.sample(torch::full({1, 1, 4, 12}, 3.F)).item<float>(), 3.0F);
+  // More channels than are summed at a time.
+  torch::Tensor wide = torch::full({1, 20, 1, 3}, 5.F).requires_grad_(true);
+  const torch::Tensor wide_samples = one.sample(wide);
+  EXPECT_EQ(wide_samples.sum().item<float>(), 100.0F);
+  (wide_samples.flatten() * torch::arange(20)).sum().backward();
+  EXPECT_TRUE(torch::equal(wide.grad()[0].select(2, 1).flatten(), torch::arange(20).to(torch::kFloat32)));
+  EXPECT_THROW(MapSampler(std::span<const float>(centre.data(), 1)), Error);
+}
+
+TEST(MapSampler, SameBitsWithAnyNumberOfThreads) {
+  torch::manual_seed(9);
+  const torch::Tensor uvs = torch::rand({3000, 2});
+  const MapSampler sampler({uvs.data_ptr<float>(), 6000});
+  const torch::Tensor map = torch::randn({2, 13, 16, 48}), weights = torch::randn({2, 3000, 13});
+  const auto run = [&](int threads) {
+    omp_set_num_threads(threads);
+    torch::Tensor leaf = map.clone().requires_grad_(true);
+    const torch::Tensor samples = sampler.sample(leaf), tv = tv_loss(leaf);
+    torch::autograd::backward({samples, tv}, {weights, torch::ones({})});
+    return std::vector<torch::Tensor>{samples.detach(), tv.detach(), leaf.grad()};
+  };
+  const int before = omp_get_max_threads();
+  const auto one = run(1), three = run(3);
+  omp_set_num_threads(before);
+  for (std::size_t i = 0; i < one.size(); ++i) EXPECT_TRUE(torch::equal(one[i], three[i])) << i;
 }
 
 TEST(PlaneActivation, RecordedValues) {
@@ -126,6 +194,45 @@ TEST(TvLoss, HandWorkedPlaneAndSeams) {
   map[0][0][1][1] = 1.0;  // opacity: four differences of 1
   map[0][2][2][9] = 1.0;  // offset: four differences, weight 2 squared
   EXPECT_NEAR(tv_loss(map).item<float>(), (4 * 1.0 + 4 * 4.0) / (39 * 16), 1e-6);
+}
+
+// The formula in tensor operations, weights before the squares.
+torch::Tensor slow_tv(const torch::Tensor& map) {
+  const std::int64_t s = map.size(0), h = map.size(2), w = map.size(3) / 3;
+  const torch::Tensor weights = torch::tensor({1.F, 2.F, 2.F, 2.F, 0.F, 0.F, 0.F, 0.F, 0.F, 0.F, 2.F, 2.F, 2.F});
+  torch::Tensor total = torch::zeros({});
+  for (int k = 0; k < 3; ++k) {
+    const torch::Tensor plane = map.slice(3, k * w, (k + 1) * w) * weights.reshape({1, 13, 1, 1});
+    total = total + plane.diff(1, 2).square().sum() + plane.diff(1, 3).square().sum();
+  }
+  return total / static_cast<double>(s * 39 * h * w);
+}
+
+TEST(TvLoss, ValueAndGradientMatchTheFormula) {
+  torch::manual_seed(3);
+  torch::Tensor map = torch::randn({2, 13, 9, 21}).requires_grad_(true);
+  torch::Tensor twin = map.detach().clone().requires_grad_(true);
+  const torch::Tensor got = tv_loss(map), want = slow_tv(twin);
+  EXPECT_NEAR(got.item<double>(), want.item<double>(), 1e-6 * want.item<double>());
+  (got * 3.0).backward();
+  (want * 3.0).backward();
+  EXPECT_LE((map.grad() - twin.grad()).abs().max().item<double>(), 1e-6 * twin.grad().abs().max().item<double>());
+  EXPECT_THROW(tv_loss(torch::zeros({1, 13, 4, 11})), Error);
+}
+
+TEST(TvLoss, ConformanceOfTheSpec) {
+  // Section 15.4: 0.5 * TV of pat(0.5, 0) over (1, 39, 6, 6), taken as already weighted, is 0.2199095. The weights are
+  // undone here; channels of weight 0 cannot be, so their part of the sum is added by hand.
+  const torch::Tensor n = torch::arange(39 * 36, torch::kFloat64).reshape({3, 13, 6, 6});
+  const torch::Tensor pattern = 0.5 + 0.5 * torch::sin(0.5 * n);
+  const auto squares = [](const torch::Tensor& t) {
+    return (t.diff(1, -1).square().sum() + t.diff(1, -2).square().sum()).item<double>();
+  };
+  const double unseen = squares(pattern.slice(1, 4, 10)) / (39 * 36);
+  torch::Tensor map = torch::cat({pattern[0], pattern[1], pattern[2]}, 2).unsqueeze(0).to(torch::kFloat32);
+  map.slice(1, 1, 4) /= 2;
+  map.slice(1, 10, 13) /= 2;
+  EXPECT_NEAR(0.5 * (tv_loss(map).item<double>() + unseen), 0.2199095, 1e-6);
 }
 
 }  // namespace

@@ -3,7 +3,11 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
+#include <string_view>
 
 #include "layeravatar/body/joint_names.h"
 #include "layeravatar/core/atomic_file.h"
@@ -20,19 +24,45 @@ using body::kBetas;
 using body::kJoints;
 using body::kShapeColumns;
 constexpr const char* kFormat = "layeravatar-pack-1";
+constexpr std::string_view kParts[] = {"template.", "body.", "decoder_ema.", "diffusion_ema.denoising.", "betas.",
+                                       "code_activation."};
 constexpr std::int64_t kPoolRows = 4, kPoolColumns = 12;
 
-[[noreturn]] void reject(const std::string& file, const std::string& what) { throw Error(ErrorKind::kInput, file + ": " + what); }
+[[noreturn]] void reject(const std::string& file, const std::string& what) {
+  throw Error(ErrorKind::kInput, file + ": " + what);
+}
 
 torch::Tensor pooled(const torch::Tensor& planes) {
   return torch::adaptive_avg_pool2d(planes.unsqueeze(0), {kPoolRows, kPoolColumns}).reshape({-1});
 }
 
-io::Array half(const torch::Tensor& t) { return tensor::to_array(t.to(torch::kFloat16)); }
-io::Array half(const std::vector<float>& values, std::vector<std::int64_t> shape) { return half(tensor::from_floats(values, shape)); }
+io::Array half(const torch::Tensor& t) {
+  const torch::Tensor stored = t.is_floating_point() ? t.to(torch::kFloat16) : t;
+  LAV_CHECK(torch::isfinite(stored).all().item<bool>(), "a number of the pack does not fit 16 bits");
+  return tensor::to_array(stored);
+}
+io::Array half(const std::vector<float>& values, const std::vector<std::int64_t>& shape) {
+  return half(tensor::from_floats(values, shape));
+}
+
+// In u8, u16 or i32, whichever is the smallest that holds all.
+template <class T>
+io::Array integers_array(const std::vector<T>& values, const std::vector<std::int64_t>& shape) {
+  const auto as = [&]<class U>(U) {
+    std::vector<U> out;
+    for (const T v : values) out.push_back(static_cast<U>(v));
+    return io::make_array<U>(shape, out);
+  };
+  const auto holds = [&]<class U>(U) {
+    return std::all_of(values.begin(), values.end(), [](T v) { return v >= 0 && v <= std::numeric_limits<U>::max(); });
+  };
+  if (holds(std::uint8_t{})) return as(std::uint8_t{});
+  return holds(std::uint16_t{}) ? as(std::uint16_t{}) : as(std::int32_t{});
+}
 
 // Rows of mostly zeros: where each row starts, then column and value of what is not zero.
-void put_sparse(io::ArrayMap& out, const std::string& name, const std::vector<float>& values, std::int64_t columns) {
+void put_sparse(io::ArrayMap& out, const std::string& name, const std::vector<float>& values, std::int64_t columns,
+                bool exact = false) {
   std::vector<std::int32_t> start{0}, column;
   std::vector<float> kept;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -43,9 +73,9 @@ void put_sparse(io::ArrayMap& out, const std::string& name, const std::vector<fl
     if (static_cast<std::int64_t>(i + 1) % columns == 0) start.push_back(static_cast<std::int32_t>(kept.size()));
   }
   const auto n = static_cast<std::int64_t>(kept.size());
-  out[name + ".start"] = io::make_array<std::int32_t>({static_cast<std::int64_t>(start.size())}, start);
-  out[name + ".column"] = io::make_array<std::int32_t>({n}, column);
-  out[name + ".value"] = half(kept, {n});
+  out[name + ".start"] = integers_array(start, {static_cast<std::int64_t>(start.size())});
+  out[name + ".column"] = integers_array(column, {n});
+  out[name + ".value"] = exact ? io::make_array<float>({n}, kept) : half(kept, {n});
 }
 
 // Named access with checks.
@@ -60,33 +90,51 @@ struct Reader {
     return it->second;
   }
   [[nodiscard]] std::vector<float> floats(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    return io::to_floats(need(name, shape));
+    std::vector<float> out = io::to_floats(need(name, shape));
+    if (!std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x); }))
+      reject(file, fmt::format("tensor '{}' contains non-finite numbers", name));
+    return out;
   }
-  [[nodiscard]] std::vector<std::int64_t> integers(const std::string& name, const std::vector<std::int64_t>& shape) const {
+  [[nodiscard]] torch::Tensor tensor(const std::string& name, const std::vector<std::int64_t>& shape) const {
+    const io::Array& array = need(name, shape);
+    return layeravatar::tensor::from_floats(floats(name, shape), array.shape);
+  }
+  [[nodiscard]] std::vector<std::int64_t> integers(const std::string& name,
+                                                   const std::vector<std::int64_t>& shape) const {
     return io::to_integers(need(name, shape), fmt::format("{}: tensor '{}'", file, name));
   }
-  [[nodiscard]] std::vector<float> sparse(const std::string& name, std::int64_t rows, std::int64_t columns, bool normalise) const {
+  [[nodiscard]] std::vector<float> sparse(const std::string& name, std::int64_t rows, std::int64_t columns,
+                                          bool normalise) const {
     const auto start = integers(name + ".start", {rows + 1}), column = integers(name + ".column", {-1});
     const auto value = floats(name + ".value", {static_cast<std::int64_t>(column.size())});
     std::vector<float> out(static_cast<std::size_t>(rows * columns), 0.0F);
+    if (start.front() != 0 || start.back() != static_cast<std::int64_t>(column.size()))
+      reject(file, fmt::format("tensor '{}.start': rows lie at {}..{}; expected 0..{}", name, start.front(),
+                               start.back(), column.size()));
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t begin = start[static_cast<std::size_t>(r)], end = start[static_cast<std::size_t>(r) + 1];
-      if (begin < 0 || end < begin || end > static_cast<std::int64_t>(column.size())) reject(file, fmt::format("tensor '{}.start': bad row {}", name, r));
-      float sum = 0;
-      for (std::int64_t k = begin; k < end; ++k) {
-        const std::int64_t c = column[static_cast<std::size_t>(k)];
-        if (c < 0 || c >= columns) reject(file, fmt::format("tensor '{}.column': index {}; expected 0..{}", name, c, columns - 1));
-        sum += out[static_cast<std::size_t>(r * columns + c)] = value[static_cast<std::size_t>(k)];
+      if (begin < 0 || end < begin || end > static_cast<std::int64_t>(column.size()))
+        reject(file, fmt::format("tensor '{}.start': bad row {}", name, r));
+      float* row = out.data() + r * columns;
+      double sum = 0;
+      for (auto k = static_cast<std::size_t>(begin); k < static_cast<std::size_t>(end); ++k) {
+        const std::int64_t c = column[k];
+        if (c < 0 || c >= columns)
+          reject(file, fmt::format("tensor '{}.column': index {}; expected 0..{}", name, c, columns - 1));
+        row[c] = value[k];
+        sum += static_cast<double>(value[k]);
       }
       if (normalise && sum > 0)  // what float16 took away
-        for (std::int64_t c = 0; c < columns; ++c) out[static_cast<std::size_t>(r * columns + c)] /= sum;
+        for (std::int64_t c = 0; c < columns; ++c) row[c] = static_cast<float>(static_cast<double>(row[c]) / sum);
     }
     return out;
   }
   [[nodiscard]] Tensors part(const std::string& prefix) const {
     Tensors out;
     for (auto it = arrays.lower_bound(prefix); it != arrays.end() && it->first.starts_with(prefix); ++it) {
-      torch::Tensor t = tensor::to_tensor(it->second);
+      const torch::Tensor t = layeravatar::tensor::to_tensor(it->second);
+      if (t.is_floating_point() && !torch::isfinite(t).all().item<bool>())
+        reject(file, fmt::format("tensor '{}' contains non-finite numbers", it->first));
       out[it->first.substr(prefix.size())] = t.is_floating_point() ? t.to(torch::kFloat32) : t;
     }
     return out;
@@ -107,10 +155,10 @@ io::Array shape_basis(const std::vector<float>& dirs) {
 }
 
 std::vector<float> full_basis(const Reader& reader, const std::string& name, std::int64_t rows) {
-  const io::Array& stored = reader.need(name, {rows, 3, -1});
-  const std::int64_t columns = stored.shape[2];
-  if (columns != kBetas && columns != kShapeColumns) reject(reader.file, fmt::format("tensor '{}': expected 10 or 20 columns, found {}", name, columns));
-  const std::vector<float> values = io::to_floats(stored);
+  const std::int64_t columns = reader.need(name, {rows, 3, -1}).shape[2];
+  if (columns != kBetas && columns != kShapeColumns)
+    reject(reader.file, fmt::format("tensor '{}': expected 10 or 20 columns, found {}", name, columns));
+  const std::vector<float> values = reader.floats(name, {rows, 3, columns});
   std::vector<float> out(values.size() / static_cast<std::size_t>(columns) * kShapeColumns, 0.0F);
   for (std::size_t i = 0; i < values.size(); ++i)
     out[i / static_cast<std::size_t>(columns) * kShapeColumns + i % static_cast<std::size_t>(columns)] = values[i];
@@ -148,9 +196,18 @@ PackConfig PackConfig::from_json(const std::string& text, const std::string& fil
   } catch (const Json::exception& e) {
     reject(file, fmt::format("pack configuration: {}", e.what()));
   }
-  if (c.image_size < 16 || c.image_size > 8192 || c.planes_height < 4 || c.planes_height > 4096 || c.unet_base_channels < 2 ||
-      c.unet_base_channels > 4096 || c.unet_channel_factors.empty() || c.unet_channel_factors.size() > 10)
-    reject(file, "pack configuration: a size is out of range");
+  const auto check = [&](const char* name, double value, double low, double high) {
+    if (!(value >= low && value <= high))
+      reject(file, fmt::format("pack configuration: {} = {}; expected {}..{}", name, value, low, high));
+  };
+  check("image-size", c.image_size, 16, 8192);
+  check("planes-height", c.planes_height, 4, 4096);
+  check("unet-base-channels", c.unet_base_channels, 2, 4096);
+  check("length of unet-channel-factors", static_cast<double>(c.unet_channel_factors.size()), 1, 10);
+  for (const double factor : c.unet_channel_factors) check("unet-channel-factors", factor, 0.01, 100);
+  check("unet-resblocks", c.unet_resblocks, 1, 16);
+  check("unet-heads", c.unet_heads, 1, 64);
+  for (const int a : c.unet_attention) check("unet-attention", a, 1, 4096);
   return c;
 }
 
@@ -163,9 +220,10 @@ std::array<float, 10> BetasRegression::predict(const torch::Tensor& planes) cons
   return out;
 }
 
-BetasRegression BetasRegression::fit(const std::vector<torch::Tensor>& planes, const torch::Tensor& betas, double ridge) {
+BetasRegression BetasRegression::fit(const std::vector<torch::Tensor>& planes, const torch::Tensor& betas,
+                                     double ridge) {
   const torch::NoGradGuard no_grad;
-  LAV_CHECK(!planes.empty() && betas.size(0) == static_cast<std::int64_t>(planes.size()), "one row of betas per planes");
+  LAV_CHECK(!planes.empty() && betas.size(0) == static_cast<std::int64_t>(planes.size()), "one row per planes");
   std::vector<torch::Tensor> rows;
   for (const torch::Tensor& p : planes) rows.push_back(pooled(p));
   const torch::Tensor x = torch::stack(rows).to(torch::kFloat64), y = betas.to(torch::kFloat64);
@@ -187,6 +245,10 @@ void write_pack(const std::filesystem::path& path, const ModelPack& pack) {
   layers.erase("init_lbsw_smplx_body");
   if (layers.contains("init_podir_smplx_full"))
     layers["init_podir_smplx_full"] = half(tensor::to_tensor(layers["init_podir_smplx_full"]));
+  for (const char* const name : {"blocks", "part_label_full", "init_faces_smplx_full"}) {
+    io::Array& array = layers.at(name);
+    array = integers_array(io::to_integers(array, name), array.shape);
+  }
   for (auto& [name, array] : layers) out.tensors["template." + name] = std::move(array);
   put_sparse(out.tensors, "template.init_lbsw_smplx_body", pack.layers.body_weights, kJoints);
   const body::BodyModel& b = pack.body;
@@ -194,17 +256,18 @@ void write_pack(const std::filesystem::path& path, const ModelPack& pack) {
   out.tensors["body.v_template"] = io::make_array<float>({v, 3}, b.v_template);
   out.tensors["body.shapedirs"] = shape_basis(b.shapedirs);
   if (!b.posedirs.empty()) out.tensors["body.posedirs"] = half(b.posedirs, {body::kPoseFeatures, 3 * v});
-  put_sparse(out.tensors, "body.J_regressor", b.j_regressor, v);
+  put_sparse(out.tensors, "body.J_regressor", b.j_regressor, v, true);
   put_sparse(out.tensors, "body.weights", b.weights, kJoints);
   out.tensors["body.parents"] = io::make_array<std::int64_t>({kJoints}, b.parents);
-  const std::vector<std::int32_t> faces(b.faces.begin(), b.faces.end());
-  out.tensors["body.f"] = io::make_array<std::int32_t>({b.face_count(), 3}, faces);
+  out.tensors["body.f"] = integers_array(b.faces, {b.face_count(), 3});
   for (const auto& [name, t] : pack.decoder) out.tensors["decoder_ema." + name] = tensor::to_array(t);
   for (const auto& [name, t] : pack.unet) out.tensors["diffusion_ema.denoising." + name] = half(t);
   if (pack.betas.weight.defined()) {
     out.tensors["betas.weight"] = tensor::to_array(pack.betas.weight);
     out.tensors["betas.bias"] = tensor::to_array(pack.betas.bias);
   }
+  out.tensors["code_activation.running_mean"] = tensor::to_array(pack.activation.running_mean());
+  out.tensors["code_activation.running_var"] = tensor::to_array(pack.activation.running_var());
   io::write_safetensors(path, out);
 }
 
@@ -219,15 +282,21 @@ ModelPack read_pack(const std::filesystem::path& path) {
   out.hash = io::sha1_hex(bytes);
   out.config = PackConfig::from_json(in.metadata.at("config"), file);
   const Reader reader{in.tensors, file};
+  for (const auto& [name, array] : in.tensors)
+    if (std::none_of(std::begin(kParts), std::end(kParts), [&](auto part) { return name.starts_with(part); }))
+      reject(file, fmt::format("unknown tensor '{}'", name));
   io::ArrayMap layers;
   for (const auto& [name, array] : in.tensors)
     if (name.starts_with("template.")) layers[name.substr(9)] = array;
   const std::int64_t dense = reader.need("template.init_spdir_smplx_full", {-1, 3, -1}).shape[0];
-  layers["init_spdir_smplx_full"] = io::make_array<float>({dense, 3, kShapeColumns}, full_basis(reader, "template.init_spdir_smplx_full", dense));
+  layers["init_spdir_smplx_full"] = io::make_array<float>(
+      {dense, 3, kShapeColumns}, full_basis(reader, "template.init_spdir_smplx_full", dense));
   const auto blocks = reader.integers("template.blocks", {4});
   const std::int64_t gaussians = reader.need("template.part_label_full", {-1}).shape[0];
-  if (blocks[0] < 0 || blocks[0] > gaussians) reject(file, fmt::format("tensor 'template.blocks': count {}; expected 0..{}", blocks[0], gaussians));
-  layers["init_lbsw_smplx_body"] = io::make_array<float>({blocks[0], kJoints}, reader.sparse("template.init_lbsw_smplx_body", blocks[0], kJoints, true));
+  if (blocks[0] < 0 || blocks[0] > gaussians)
+    reject(file, fmt::format("tensor 'template.blocks': count {}; expected 0..{}", blocks[0], gaussians));
+  layers["init_lbsw_smplx_body"] = io::make_array<float>(
+      {blocks[0], kJoints}, reader.sparse("template.init_lbsw_smplx_body", blocks[0], kJoints, true));
   out.layers = templates::from_arrays(layers, file);
   body::BodyModel& b = out.body;
   b.v_template = reader.floats("body.v_template", {-1, 3});
@@ -247,9 +316,13 @@ ModelPack read_pack(const std::filesystem::path& path) {
   out.unet = reader.part("diffusion_ema.denoising.");
   if (out.decoder.empty()) reject(file, "the decoder's tensors are missing");
   if (in.tensors.contains("betas.weight")) {
-    const std::int64_t features = kPoolRows * kPoolColumns * 12;
-    out.betas.weight = tensor::to_tensor(reader.need("betas.weight", {10, features})).to(torch::kFloat32);
-    out.betas.bias = tensor::to_tensor(reader.need("betas.bias", {10})).to(torch::kFloat32);
+    out.betas.weight = reader.tensor("betas.weight", {10, kPoolRows * kPoolColumns * 12});
+    out.betas.bias = reader.tensor("betas.bias", {10});
+  }
+  if (in.tensors.contains("code_activation.running_mean")) {
+    const torch::Tensor var = reader.tensor("code_activation.running_var", {1});
+    if (!(var.item<float>() > 0)) reject(file, "tensor 'code_activation.running_var'; expected a positive number");
+    out.activation.set_statistics(reader.tensor("code_activation.running_mean", {1}), var);
   }
   return out;
 }

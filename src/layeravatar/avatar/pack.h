@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "layeravatar/avatar/plane_activation.h"
 #include "layeravatar/body/body_model.h"
 #include "layeravatar/templates/layered_template.h"
 
@@ -49,12 +50,17 @@ struct ModelPack {
   body::BodyModel body;      // prepared
   Tensors decoder, unet;     // averaged weights, float32
   BetasRegression betas;
+  PlaneActivation activation;  // statistics of the codes behind the planes; fresh in a pack that lacks them
   std::string hash;          // SHA-1 of the file, hex; empty before it is written
 };
 
-/// Real numbers of networks, bases and weights as float16.
+/// The denoiser, bases, skinning weights and frames as float16; weights and joint regressor by their non-zero entries;
+/// expression directions left out where they are zero; integers in the smallest type that holds them.
+/// Throws Error(kOutput) when the file cannot be written, Error(kInternal) for a number that float16 cannot hold.
 void write_pack(const std::filesystem::path& path, const ModelPack& pack);
-/// Throws Error(kInput): not a pack, a tensor missing or of a wrong size, a template or body that does not fit together.
+/// Rows of skinning weights are brought back to sum 1. Throws Error(kInput), one line with file and name: not a pack, a
+/// setting, a tensor missing, unknown or of a wrong size, an index out of range, non-finite numbers, a template or body
+/// that does not fit together.
 ModelPack read_pack(const std::filesystem::path& path);
 
 }  // namespace layeravatar::avatar

@@ -1,61 +1,68 @@
 #include <algorithm>
-#include <vector>
 
 #include "layeravatar/avatar/kernels/sample_kernel.h"
 
 namespace layeravatar::avatar {
-namespace {
 
-struct Tap {
-  std::int32_t at[4];
-  float weight[4];
-};
-
-std::vector<Tap> taps_of(const SampleArgs& a) {
-  std::vector<Tap> out(static_cast<std::size_t>(a.points));
-  for (std::int64_t n = 0; n < a.points; ++n) {
-    const float x = std::clamp(static_cast<float>(a.width) * a.uvs[2 * n] - 0.5F, 0.0F, static_cast<float>(a.width - 1));
-    const float y = std::clamp(static_cast<float>(a.height) * a.uvs[2 * n + 1] - 0.5F, 0.0F, static_cast<float>(a.height - 1));
+SampleTaps make_sample_taps(std::span<const float> uvs, std::int64_t height, std::int64_t width) {
+  const std::size_t points = uvs.size() / 2;
+  SampleTaps out;
+  out.texels.resize(4 * points);
+  out.weights.resize(4 * points);
+  out.texel_begin.assign(static_cast<std::size_t>(height * width + 1), 0);
+  const auto w = static_cast<std::int32_t>(width), h = static_cast<std::int32_t>(height);
+  for (std::size_t n = 0; n < points; ++n) {
+    const float x = std::clamp(static_cast<float>(w) * uvs[2 * n] - 0.5F, 0.0F, static_cast<float>(w - 1));
+    const float y = std::clamp(static_cast<float>(h) * uvs[2 * n + 1] - 0.5F, 0.0F, static_cast<float>(h - 1));
     const auto x0 = static_cast<std::int32_t>(x), y0 = static_cast<std::int32_t>(y);
-    const auto x1 = std::min<std::int32_t>(x0 + 1, static_cast<std::int32_t>(a.width - 1));
-    const auto y1 = std::min<std::int32_t>(y0 + 1, static_cast<std::int32_t>(a.height - 1));
+    const std::int32_t x1 = std::min(x0 + 1, w - 1), y1 = std::min(y0 + 1, h - 1);
     const float fx = x - static_cast<float>(x0), fy = y - static_cast<float>(y0);
-    const auto w = static_cast<std::int32_t>(a.width);
-    out[static_cast<std::size_t>(n)] = {{y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1},
-                                        {(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy}};
+    const std::int32_t texels[4] = {y0 * w + x0, y0 * w + x1, y1 * w + x0, y1 * w + x1};
+    const float weights[4] = {(1 - fx) * (1 - fy), fx * (1 - fy), (1 - fx) * fy, fx * fy};
+    for (std::size_t k = 0; k < 4; ++k) {
+      out.texels[4 * n + k] = texels[k];
+      out.weights[4 * n + k] = weights[k];
+      if (weights[k] != 0) ++out.texel_begin[static_cast<std::size_t>(texels[k]) + 1];
+    }
+  }
+  for (std::size_t i = 1; i < out.texel_begin.size(); ++i) out.texel_begin[i] += out.texel_begin[i - 1];
+  out.uses.resize(static_cast<std::size_t>(out.texel_begin.back()));
+  std::vector<std::int32_t> next(out.texel_begin.begin(), out.texel_begin.end() - 1);
+  for (std::size_t i = 0; i < 4 * points; ++i) {
+    if (out.weights[i] == 0) continue;
+    const std::int32_t slot = next[static_cast<std::size_t>(out.texels[i])]++;
+    out.uses[static_cast<std::size_t>(slot)] = static_cast<std::int32_t>(i);
   }
   return out;
 }
 
-}  // namespace
-
 void sample_map_cpu(const SampleArgs& a, const float* map, float* out) {
-  const std::vector<Tap> taps = taps_of(a);
-  const std::int64_t plane = a.height * a.width;
-  for (std::int64_t s = 0; s < a.images; ++s)
 #pragma omp parallel for schedule(static)
-    for (std::int64_t n = 0; n < a.points; ++n) {
-      const Tap& t = taps[static_cast<std::size_t>(n)];
-      for (std::int64_t c = 0; c < a.channels; ++c) {
-        const float* m = map + (s * a.channels + c) * plane;
-        out[(s * a.points + n) * a.channels + c] =
-            m[t.at[0]] * t.weight[0] + m[t.at[1]] * t.weight[1] + m[t.at[2]] * t.weight[2] + m[t.at[3]] * t.weight[3];
-      }
-    }
+  for (std::int64_t i = 0; i < a.images * a.points; ++i) {
+    const std::int64_t s = i / a.points, n = i % a.points;
+    const std::int32_t* at = a.texels + 4 * n;
+    const float* w = a.weights + 4 * n;
+    const float* m = map + s * a.channels * a.plane;
+    for (std::int64_t c = 0; c < a.channels; ++c, m += a.plane)
+      out[i * a.channels + c] = m[at[0]] * w[0] + m[at[1]] * w[1] + m[at[2]] * w[2] + m[at[3]] * w[3];
+  }
 }
 
 void sample_map_backward_cpu(const SampleArgs& a, const float* grad_out, float* grad_map) {
-  const std::vector<Tap> taps = taps_of(a);
-  const std::int64_t plane = a.height * a.width;
-#pragma omp parallel for schedule(dynamic, 1)
-  for (std::int64_t sc = 0; sc < a.images * a.channels; ++sc) {
-    float* m = grad_map + sc * plane;
-    std::fill(m, m + plane, 0.0F);
-    const std::int64_t s = sc / a.channels, c = sc % a.channels;
-    for (std::int64_t n = 0; n < a.points; ++n) {
-      const Tap& t = taps[static_cast<std::size_t>(n)];
-      const float g = grad_out[(s * a.points + n) * a.channels + c];
-      for (int k = 0; k < 4; ++k) m[t.at[k]] += g * t.weight[k];
+  constexpr std::int64_t kGroup = 16;  // channels summed at a time
+#pragma omp parallel for schedule(static, 256)
+  for (std::int64_t i = 0; i < a.images * a.plane; ++i) {
+    const std::int64_t s = i / a.plane, texel = i % a.plane;
+    const float* g = grad_out + s * a.points * a.channels;
+    for (std::int64_t first = 0; first < a.channels; first += kGroup) {
+      const std::int64_t count = std::min(kGroup, a.channels - first);
+      float sum[kGroup] = {};
+      for (std::int32_t u = a.texel_begin[texel]; u < a.texel_begin[texel + 1]; ++u) {
+        const std::int32_t use = a.uses[u];
+        const float* row = g + (use >> 2) * a.channels + first;
+        for (std::int64_t c = 0; c < count; ++c) sum[c] += a.weights[use] * row[c];
+      }
+      for (std::int64_t c = 0; c < count; ++c) grad_map[(s * a.channels + first + c) * a.plane + texel] = sum[c];
     }
   }
 }

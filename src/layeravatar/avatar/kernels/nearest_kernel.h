@@ -1,0 +1,13 @@
+// Exact nearest neighbours of points in a set.
+#pragma once
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace layeravatar::avatar {
+
+/// For each of the queries [Q, 3] the index of the nearest of the points [P, 3], P > 0; squared distances are compared
+/// in double, and among equal ones the lowest index wins.
+std::vector<std::int32_t> nearest_points(std::span<const float> points, std::span<const float> queries);
+
+}  // namespace layeravatar::avatar
