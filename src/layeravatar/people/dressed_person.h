@@ -11,45 +11,30 @@
 #include "layeravatar/io/png.h"
 #include "layeravatar/people/cc0_body.h"
 #include "layeravatar/people/garment.h"
-#include "layeravatar/people/person.h"
-#include "layeravatar/people/recolour.h"
+#include "layeravatar/people/person_look.h"
 
 namespace layeravatar::people {
 
 struct Material {
-  std::string name;   // "skin", "eyes", or an asset's name
+  std::string name;   // "skin", "top", "bottom", "shoes", "hair", "eyebrows", "eyes"
   io::Image texture;  // RGB, or RGBA for cut-outs (alpha test at kAlphaTest)
 };
 inline constexpr float kAlphaTest = 0.45F;
 
 struct TexturedMesh {
-  std::vector<Point> vertices;                            // metres, world, posed
-  std::vector<float> shade;                               // [V] soft baked light of the rest pose, multiplies the colour
-  std::vector<std::array<float, 2>> uvs;                  // v up
+  std::vector<Point> vertices;            // metres, world, posed
+  std::vector<float> shade;               // [V] soft baked light of the rest pose, multiplies the colour
+  std::vector<std::array<float, 2>> uvs;  // v up
   std::vector<std::array<std::int32_t, 3>> triangles;
   std::vector<std::array<std::int32_t, 3>> uv_triangles;
-  std::vector<Label> labels;                              // [triangles]
-  std::vector<std::int32_t> materials;                    // [triangles]
+  std::vector<Label> labels;            // [triangles]
+  std::vector<std::int32_t> materials;  // [triangles]
   std::vector<Material> material_list;
 };
 
-/// What a person looks like beside their shape; textures are paths below the package's public/data.
-struct PersonLook {
-  PersonChoice choice;
-  std::string skin, eyes, eyebrows;
-  std::array<float, 3> underwear{};                       // colour 0..1
-  Recolour top, bottom, shoes, hair;
-};
-
-/// The same seed gives the same person and pose on every platform.
-PersonLook sample_look(std::uint64_t seed, const std::filesystem::path& package);
-
-/// Standing, arms lowered or somewhat raised, with small joint-limited variation. Betas are zero, transl canonical.
-body::PoseParams sample_pose(std::uint64_t seed);
-
 struct DressedPerson {
-  TexturedMesh mesh;          // visible surfaces only
-  body::PoseParams params;    // betas, pose, transl
+  TexturedMesh mesh;        // visible surfaces only
+  body::PoseParams params;  // betas, pose, transl
 };
 
 /// Reads garments and textures once and dresses any number of people. Not for use by several threads at once.
@@ -58,8 +43,9 @@ class Wardrobe {
   /// `package` is the unpacked npm package.
   Wardrobe(std::filesystem::path package, HumanAssets assets, Cc0Body body);
 
-  /// Garments are fitted to the body of the look's betas in the rest pose, hidden where covered, skinned and posed.
-  /// The body wears underwear. `pose.betas` is ignored; transl is moved so that the body's vertical middle lies at y = 0.
+  /// Garments are fitted to the body of the look's betas in the rest pose, skinned and posed. What they cover is left
+  /// out where it can never be seen and moved inwards by millimetres elsewhere. The body wears underwear. `pose.betas`
+  /// is ignored; transl is moved so that the person's vertical middle lies at y = 0.
   /// Throws Error(kInput) for an asset off the allow-list or a file that is missing or malformed.
   DressedPerson dress(const PersonLook& look, body::PoseParams pose);
 
@@ -69,12 +55,11 @@ class Wardrobe {
  private:
   const Garment& garment(const std::string& group, const std::string& name);
   const io::Image& texture(const std::string& path);
-  [[nodiscard]] io::Image skin_with_underwear(const io::Image& skin, const std::array<float, 3>& colour) const;
 
   std::filesystem::path package_;
   HumanAssets assets_;
   Cc0Body body_;
-  std::vector<float> underwear_;  // [512, 512] coverage in texture space, rows from the top
+  std::vector<float> underwear_;  // coverage in texture space
   std::map<std::string, Garment> garments_;
   std::map<std::string, io::Image> textures_;
 };

@@ -15,8 +15,8 @@ constexpr const char* kSuits[] = {"female_casualsuit01", "female_casualsuit02", 
                                   "male_casualsuit03",   "male_casualsuit04",   "male_casualsuit05",
                                   "male_casualsuit06",   "male_elegantsuit01"};
 constexpr const char* kShoes[] = {"shoes01", "shoes02", "shoes03", "shoes04", "shoes05", "shoes06"};
-constexpr const char* kHair[] = {"afro01",     "bob01",   "bob02",   "Braid01", "long01",
-                                 "ponytail01", "short01", "short02", "short03", "short04"};
+constexpr const char* kLongHair[] = {"afro01", "bob01", "bob02", "Braid01", "long01", "ponytail01"};
+constexpr const char* kShortHair[] = {"afro01", "short01", "short02", "short03", "short04"};
 
 float squared_distance(const Point& a, const Point& b) {
   const float x = a[0] - b[0], y = a[1] - b[1], z = a[2] - b[2];
@@ -59,9 +59,13 @@ PersonChoice sample_person(std::uint64_t seed) {
   p.shape.firmness = draw.normal(0.5, 0.15);
   p.shape.proportions = draw.normal(0.5, 0.15);
   for (double& share : p.shape.race) share = -std::log(1 - draw.uniform(0, 1));
-  p.hair = draw.pick(kHair);
+  // What is usual among women and men, with exceptions: outfits and hair say little about the body under them.
+  const bool woman = p.shape.gender < 0.5;
+  p.hair = (draw.uniform(0, 1) < 0.85) == woman ? draw.pick(kLongHair) : draw.pick(kShortHair);
   p.top = draw.pick(kSuits);
   p.bottom = draw.pick(kSuits);
+  if (!woman && p.top == "female_sportsuit01") p.top = "male_casualsuit02";
+  if (!woman && p.bottom == "female_elegantsuit01") p.bottom = "male_casualsuit01";
   p.shoes = draw.pick(kShoes);
   return p;
 }

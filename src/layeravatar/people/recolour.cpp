@@ -24,6 +24,12 @@ void turn_hue(double* c, double turn, double saturation, double value) {
   for (int k = 0; k < 3; ++k) c[k] = value * (y + saturation * (out[k] - moved));
 }
 
+// Highlights up to less than twice the mean, without a kink.
+double softly_bright(double relative) { return relative <= 1 ? relative : 2 - std::exp(1 - relative); }
+
+// Nears 1 from 0.75 on instead of clipping there.
+double below_white(double x) { return x <= 0.75 ? x : 1 - 0.25 * std::exp((0.75 - x) / 0.25); }
+
 }  // namespace
 
 io::Image recolour(const io::Image& image, const Recolour& how) {
@@ -35,7 +41,8 @@ io::Image recolour(const io::Image& image, const Recolour& how) {
   double sum = 0, count = 0;
   for (std::size_t i = 0; i < n; ++i) {
     if (step == 4 && image.pixels[4 * i + 3] < 128) continue;
-    const double c[3] = {image.pixels[step * i] / 255.0, image.pixels[step * i + 1] / 255.0, image.pixels[step * i + 2] / 255.0};
+    const double c[3] = {image.pixels[step * i] / 255.0, image.pixels[step * i + 1] / 255.0,
+                         image.pixels[step * i + 2] / 255.0};
     sum += luminance(c);
     count += 1;
   }
@@ -47,7 +54,7 @@ io::Image recolour(const io::Image& image, const Recolour& how) {
       turn_hue(c, how.turn, how.saturation, how.value);
     } else {
       const double relative = std::max(0.0, 1 + how.contrast * (luminance(c) / mean - 1));
-      for (std::size_t k = 0; k < 3; ++k) c[k] = how.tint[k] * relative;
+      for (std::size_t k = 0; k < 3; ++k) c[k] = below_white(how.tint[k] * softly_bright(relative));
     }
     for (std::size_t k = 0; k < 3; ++k) out.pixels[step * i + k] = byte(c[k]);
   }
