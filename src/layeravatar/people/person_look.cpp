@@ -68,6 +68,8 @@ std::vector<std::string> png_files(const std::filesystem::path& data, const std:
 PersonLook sample_look(std::uint64_t seed, const std::filesystem::path& package) {
   PersonLook out;
   out.choice = sample_person(seed);
+  // Statures of 1.42 to 1.94 m: what lies outside fits into no picture of 2.05 m with arms and shoes.
+  out.choice.shape.height = std::clamp(0.5 + 0.7 * (out.choice.shape.height - 0.5), 0.36, 0.6);
   Draw draw(seed ^ 0xA5A5A5A5DEADBEEFULL);
   const auto& shape = out.choice.shape;
   const char* age = shape.age < 0.64 ? "young" : shape.age < 0.8 ? "middleage" : "old";
