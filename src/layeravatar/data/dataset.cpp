@@ -6,21 +6,29 @@
 #include <atomic>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/data/packed_scenes.h"
 
 namespace layeravatar::data {
+namespace {
 
-Dataset Dataset::open(const std::filesystem::path& folder, const DatasetOptions& options,
-                      const std::function<void(std::size_t, std::size_t)>& progress) {
-  Dataset out;
-  out.reference_ = options.reference;
-  std::vector<std::filesystem::path> folders;
+namespace fs = std::filesystem;
+
+constexpr int kNamedFailures = 10;
+
+std::vector<fs::path> scene_folders(const fs::path& folder) {
+  std::vector<fs::path> out;
   std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, error))
-    if (std::filesystem::is_directory(entry.path() / "rgb") && entry.path().extension() != ".partial") folders.push_back(entry.path());
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (fs::is_directory(entry.path() / "rgb") && entry.path().extension() != ".partial") out.push_back(entry.path());
   if (error) throw Error(ErrorKind::kInput, fmt::format("{}: cannot open: {}", folder.string(), error.message()));
-  if (folders.empty()) throw Error(ErrorKind::kInput, folder.string() + ": expected scene folders with rgb/, found none");
-  std::sort(folders.begin(), folders.end());
-  out.scenes_.resize(folders.size());
+  if (out.empty()) throw Error(ErrorKind::kInput, folder.string() + ": expected scene folders with rgb/, found none");
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::vector<Scene> read_scenes(const std::vector<fs::path>& folders, int image_size,
+                               const std::function<void(std::size_t, std::size_t)>& progress) {
+  std::vector<Scene> out(folders.size());
   std::vector<std::string> failures(folders.size());
   std::atomic<std::size_t> done{0};
   const auto count = static_cast<std::int64_t>(folders.size());
@@ -28,26 +36,61 @@ Dataset Dataset::open(const std::filesystem::path& folder, const DatasetOptions&
   for (std::int64_t i = 0; i < count; ++i) {
     const auto at = static_cast<std::size_t>(i);
     try {
-      out.scenes_[at] = read_scene(folders[at], options.image_size);
+      out[at] = read_scene(folders[at], image_size);
     } catch (const std::exception& e) {
       failures[at] = e.what();
     }
-    const std::size_t so_far = ++done;
 #pragma omp critical(dataset_progress)
-    if (progress) progress(so_far, folders.size());
+    if (progress) progress(++done, folders.size());
   }
+  std::string text;
+  int failed = 0;
   for (const auto& failure : failures)
-    if (!failure.empty()) throw Error(ErrorKind::kInput, failure);
-  const auto& first = out.scenes_.front().views;
-  for (const Scene& scene : out.scenes_) {
-    if (scene.views.size() != first.size())
-      throw Error(ErrorKind::kInput, fmt::format("{}: expected {} views, found {}", (folder / scene.name).string(), first.size(), scene.views.size()));
-    for (std::size_t v = 0; v < first.size(); ++v)
+    if (!failure.empty() && ++failed <= kNamedFailures) text += failure + "\n";
+  if (failed == 1) throw Error(ErrorKind::kInput, text.substr(0, text.size() - 1));
+  if (failed > 1)
+    throw Error(ErrorKind::kInput, text + fmt::format("{} of {} scenes cannot be used", failed, folders.size()));
+  return out;
+}
+
+void check_same_views(const std::vector<Scene>& scenes, const fs::path& folder, int expected) {
+  const auto& first = scenes.front().views;
+  const std::size_t count = expected > 0 ? static_cast<std::size_t>(expected) : first.size();
+  for (const Scene& scene : scenes) {
+    const std::string where = (folder / scene.name).string();
+    if (scene.views.size() != count)
+      throw Error(ErrorKind::kInput, fmt::format("{}: expected {} views, found {}", where, count, scene.views.size()));
+    for (std::size_t v = 0; v < count; ++v)
       if (scene.views[v].name != first[v].name)
-        throw Error(ErrorKind::kInput, fmt::format("{}: expected view '{}', found '{}'", (folder / scene.name).string(), first[v].name, scene.views[v].name));
+        throw Error(ErrorKind::kInput,
+                    fmt::format("{}: expected view '{}', found '{}'", where, first[v].name, scene.views[v].name));
   }
+}
+
+}  // namespace
+
+Dataset Dataset::open(const fs::path& folder, const DatasetOptions& options,
+                      const std::function<void(std::size_t, std::size_t)>& progress) {
+  Dataset out;
+  out.reference_ = options.reference;
+  const auto folders = scene_folders(folder);
+  if (options.cache_file.empty()) {
+    out.scenes_ = read_scenes(folders, options.image_size, progress);
+  } else {
+    const std::string key = scenes_key(folders, options.image_size);
+    auto packed = map_packed_scenes(options.cache_file, key);
+    if (!packed) {
+      write_packed_scenes(options.cache_file, read_scenes(folders, options.image_size, progress), key);
+      packed = map_packed_scenes(options.cache_file, key);
+      LAV_CHECK(packed.has_value(), options.cache_file.string() + ": what was just written can be mapped");
+    }
+    out.scenes_ = std::move(*packed);
+  }
+  check_same_views(out.scenes_, folder, options.views);
+  const auto& first = out.scenes_.front().views;
   for (std::size_t v = 0; v < first.size(); ++v) {
-    const bool held = std::find(options.held_out.begin(), options.held_out.end(), first[v].name) != options.held_out.end();
+    const bool held =
+        std::find(options.held_out.begin(), options.held_out.end(), first[v].name) != options.held_out.end();
     (held ? out.held_out_views_ : out.training_views_).push_back(static_cast<std::int64_t>(v));
   }
   for (const auto& name : options.held_out)
@@ -58,7 +101,8 @@ Dataset Dataset::open(const std::filesystem::path& folder, const DatasetOptions&
 
 std::vector<std::int64_t> Dataset::draw_views(std::int64_t epoch, std::int64_t count) const {
   const auto n = static_cast<std::int64_t>(training_views_.size());
-  if (count > n) throw Error(ErrorKind::kConfig, fmt::format("{} views wanted, {} are for training", count, n));
+  if (count < 0 || count > n)
+    throw Error(ErrorKind::kConfig, fmt::format("{} views wanted, {} are for training", count, n));
   std::vector<std::int64_t> out;
   for (const std::int64_t i : geometry::view_permutation(reference_ ? 0U : static_cast<std::uint32_t>(epoch), n, count))
     out.push_back(training_views_[static_cast<std::size_t>(i)]);

@@ -1,7 +1,10 @@
 // One scene in the release's training layout (spec/body_and_data.md sections 11.3 to 12):
 //   <scene>/rgb/AAA_LLL.png  <scene>/seg/AAA_LLL_{0,1}.png  <scene>/pose/AAA_LLL.json  <scene>/smplx/smplx_param.npy
+// and manifest.json, which only our writer adds: the picture size, the number of views, each file's size and SHA-1.
 #pragma once
 #include <filesystem>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,26 +13,34 @@
 
 namespace layeravatar::data {
 
-/// Writes the whole folder under a temporary name and renames it. The parameters are the 189-number vector as .npy.
+/// Writes the whole folder as <scene>.partial and renames it; what an interrupted run left there is replaced. The
+/// parameters are the 189-number vector as .npy, the masks 0/1 in the release's channel order (trap 2).
+/// Throws Error(kOutput) when something cannot be written or the scene exists; nothing is left behind.
 void write_scene(const std::filesystem::path& folder, const std::vector<geometry::NamedCamera>& cameras,
                  const std::vector<RenderedView>& views, const body::PoseParams& params);
 
+/// Whether the scene is there. Throws Error(kInput) naming the first file whose size is not the manifest's,
+/// Error(kConfig) when the manifest names another picture size; a scene without manifest is not looked into.
+bool scene_is_complete(const std::filesystem::path& folder, int image_size);
+
 /// One view cut to its person; outside lies white, label 0.
 struct SceneView {
-  std::string name;                  // AAA_LLL
+  std::string name;  // AAA_LLL
   geometry::Camera camera;
-  int x = 0, y = 0, width = 0, height = 0;
-  std::vector<std::uint8_t> colours; // [height, width, 3] RGB
-  std::vector<std::uint8_t> labels;  // [height, width]
+  int x = 0, y = 0, width = 0, height = 0;  // the cut, pixels
+  std::span<const std::uint8_t> colours;    // [height, width, 3] RGB
+  std::span<const std::uint8_t> labels;     // [height, width]
 };
 
 struct Scene {
   std::string name;
   body::PoseParams params;
-  std::vector<SceneView> views;      // sorted by name
+  std::vector<SceneView> views;        // sorted by name
+  std::shared_ptr<const void> pixels;  // what the views' spans point into
 };
 
-/// Throws Error(kInput) with the messages of section 15: missing parts, a picture of another size, mask values, cameras.
+/// Throws Error(kInput) with the messages of section 15: missing parts, a picture of another size, mask values and
+/// masks that contradict the label, cameras, a vector of the wrong length.
 Scene read_scene(const std::filesystem::path& folder, int image_size);
 
 /// A picture of `size` pixels (the data's size divided by a whole number): [3, size, size] in [0, 1] on white by box

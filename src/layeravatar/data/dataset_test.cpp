@@ -1,0 +1,163 @@
+#include "layeravatar/data/dataset.h"
+
+#include <algorithm>
+#include <fstream>
+#include <set>
+
+#include "layeravatar/core/atomic_file.h"
+#include "layeravatar/data/scenes_for_test.h"
+
+namespace layeravatar::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+class DatasetOfSmallScenes : public FolderTest {
+ protected:
+  DatasetOptions options{.image_size = 16, .views = 0, .held_out = {}, .reference = false, .cache_file = {}};
+  fs::path data = folder / "data";
+  void write(const std::string& name, int views, int tone = 0) { write_small_scene(data / name, views, 16, tone); }
+  void SetUp() override {
+    FolderTest::SetUp();
+    fs::create_directories(data);
+  }
+};
+
+TEST_F(DatasetOfSmallScenes, DrawsTheReleasesViews) {
+  write("a", 54);
+  options.reference = true;
+  options.views = 54;
+  const Dataset frozen = Dataset::open(data, options);
+  const std::vector<std::int64_t> wanted = {26, 33, 3, 36, 17, 21, 25, 51};  // spec section 9.2
+  EXPECT_EQ(frozen.draw_views(0, 8), wanted);
+  EXPECT_EQ(frozen.draw_views(77, 8), wanted);
+  EXPECT_EQ(frozen.scenes()[0].views[26].name, "160_002");
+  options.reference = false;
+  const Dataset fresh = Dataset::open(data, options);
+  EXPECT_EQ(fresh.draw_views(0, 8), wanted);
+  EXPECT_NE(fresh.draw_views(1, 8), wanted);
+  EXPECT_EQ(fresh.draw_views(1, 8), fresh.draw_views(1, 8));
+}
+
+TEST_F(DatasetOfSmallScenes, NeverDrawsHeldOutViews) {
+  write("a", 9);
+  options.held_out = {"000_001", "040_002"};
+  const Dataset dataset = Dataset::open(data, options);
+  EXPECT_EQ(dataset.held_out_views(), (std::vector<std::int64_t>{1, 8}));
+  std::set<std::int64_t> seen;
+  for (int epoch = 0; epoch < 60; ++epoch)
+    for (const auto view : dataset.draw_views(epoch, 3)) seen.insert(view);
+  EXPECT_EQ(seen, (std::set<std::int64_t>{0, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(message_of(ErrorKind::kConfig, [&] { (void)dataset.draw_views(0, 8); }),
+            "8 views wanted, 7 are for training");
+  options.held_out = {"000_007"};
+  EXPECT_EQ(message_of(ErrorKind::kConfig, [&] { (void)Dataset::open(data, options); }),
+            "held-out view '000_007': no such view");
+}
+
+TEST_F(DatasetOfSmallScenes, SortsScenesAndLeavesOthersOut) {
+  write("b", 2);
+  write("a", 2);
+  write("c.partial", 2);
+  fs::create_directories(data / "notes");
+  const Dataset dataset = Dataset::open(data, options);
+  ASSERT_EQ(dataset.scenes().size(), 2U);
+  EXPECT_EQ(dataset.scenes()[0].name, "a");
+  EXPECT_EQ(dataset.scenes()[1].name, "b");
+}
+
+TEST_F(DatasetOfSmallScenes, NamesEveryBadSceneAndCountsThem) {
+  for (const char* name : {"a", "b", "c"}) write(name, 2);
+  fs::remove(data / "a/pose/000_000.json");
+  fs::remove(data / "c/seg/000_001_1.png");
+  EXPECT_EQ(message_of(ErrorKind::kInput, [&] { (void)Dataset::open(data, options); }),
+            (data / "a").string() + ": view '000_000' has no pose file\n" + (data / "c").string() +
+                ": view '000_001' has no mask file\n2 of 3 scenes cannot be used");
+}
+
+TEST_F(DatasetOfSmallScenes, WantsTheSameViewsEverywhere) {
+  write("a", 3);
+  write("b", 2);
+  EXPECT_EQ(message_of(ErrorKind::kInput, [&] { (void)Dataset::open(data, options); }),
+            (data / "b").string() + ": expected 3 views, found 2");
+  options.views = 54;
+  EXPECT_EQ(message_of(ErrorKind::kInput, [&] { (void)Dataset::open(data, options); }),
+            (data / "a").string() + ": expected 54 views, found 3");
+  EXPECT_NE(message_of(ErrorKind::kInput, [&] { (void)Dataset::open(folder / "none", options); }).find("cannot open"),
+            std::string::npos);
+  EXPECT_NE(message_of(ErrorKind::kInput, [&] { (void)Dataset::open(folder, options); }).find("found none"),
+            std::string::npos);
+}
+
+class CachedDataset : public DatasetOfSmallScenes {
+ protected:
+  std::size_t decoded = 0;  // scenes read by the last open
+  Dataset open() {
+    decoded = 0;
+    return Dataset::open(data, options, [&](std::size_t, std::size_t) { ++decoded; });
+  }
+  void SetUp() override {
+    DatasetOfSmallScenes::SetUp();
+    write("a", 3, 40);
+    write("b", 3, 90);
+    options.cache_file = folder / "scenes.bin";
+  }
+};
+
+TEST_F(CachedDataset, GivesTheSameScenesWithoutDecoding) {
+  const Dataset plain =
+      Dataset::open(data, {.image_size = 16, .views = 0, .held_out = {}, .reference = false, .cache_file = {}});
+  for (const std::size_t wanted : {2U, 0U}) {
+    const Dataset cached = open();
+    EXPECT_EQ(decoded, wanted);
+    ASSERT_EQ(cached.scenes().size(), 2U);
+    for (std::size_t s = 0; s < 2; ++s) {
+      const Scene &a = plain.scenes()[s], &b = cached.scenes()[s];
+      EXPECT_EQ(a.name, b.name);
+      EXPECT_EQ(a.params, b.params);
+      ASSERT_EQ(b.views.size(), 3U);
+      for (std::size_t v = 0; v < 3; ++v) {
+        EXPECT_EQ(a.views[v].name, b.views[v].name);
+        EXPECT_EQ(a.views[v].camera.camera_from_world, b.views[v].camera.camera_from_world);
+        EXPECT_EQ(a.views[v].camera.focal, b.views[v].camera.focal);
+        EXPECT_EQ(a.views[v].camera.width, b.views[v].camera.width);
+        EXPECT_EQ((std::array{a.views[v].x, a.views[v].y, a.views[v].width, a.views[v].height}),
+                  (std::array{b.views[v].x, b.views[v].y, b.views[v].width, b.views[v].height}));
+        EXPECT_TRUE(std::ranges::equal(a.views[v].colours, b.views[v].colours));
+        EXPECT_TRUE(std::ranges::equal(a.views[v].labels, b.views[v].labels));
+      }
+    }
+  }
+}
+
+TEST_F(CachedDataset, IsMadeAgainWhenAFileChanges) {
+  (void)open();
+  fs::last_write_time(data / "b/seg/000_001_0.png", fs::file_time_type::clock::now() + std::chrono::seconds(5));
+  (void)open();
+  EXPECT_EQ(decoded, 2U);
+  fs::remove_all(data / "a");
+  EXPECT_EQ(open().scenes().size(), 1U);
+  EXPECT_EQ(decoded, 1U);
+}
+
+TEST_F(CachedDataset, IsMadeAgainWhenDamaged) {
+  (void)open();
+  const std::string good = read_file(options.cache_file);
+  const auto damage = [&](std::size_t size, std::size_t at, const std::string& text) {
+    std::string bad = good.substr(0, size);
+    bad.replace(at, text.size(), text);
+    write_file(options.cache_file, bad);
+    EXPECT_EQ(open().scenes().size(), 2U) << size << ' ' << at;
+    EXPECT_EQ(decoded, 2U) << size << ' ' << at;
+  };
+  damage(good.size() - 1, 0, "");  // pixels cut off
+  damage(good.size() / 2, 0, "");  // in the header
+  damage(10, 0, "");
+  damage(good.size(), 3, "?");                               // another format
+  damage(good.size(), 15, "\x7f");                           // header longer than the file
+  damage(good.size(), 16, "[");                              // not JSON
+  damage(good.size(), good.find("[2,3,3,2]"), "[9,3,9,2]");  // beyond the picture
+}
+
+}  // namespace
+}  // namespace layeravatar::data
