@@ -1,8 +1,6 @@
 #include "layeravatar/avatar/decoder.h"
 
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/nn/functional/activation.h>
-#include <torch/nn/init.h>
 #include <torch/torch.h>
 
 #include <map>
@@ -11,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "layeravatar/avatar/decoder_branch.h"
 #include "layeravatar/avatar/kernels/sample_kernel.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/tensor/convert.h"
@@ -95,12 +94,18 @@ Decoder::Decoder() {
 
 torch::Tensor Decoder::attribute_map(const torch::Tensor& planes) {
   tensor::expect_shape(planes, {-1, kPlaneChannels, -1, -1}, "planes");
-  const torch::Tensor geometry = torch::silu(base_bn_->forward(base_net_->forward(planes.slice(1, 0, 6).contiguous())));
-  const torch::Tensor texture = torch::silu(tex_net_->forward(planes.slice(1, 6, 12).contiguous()));
-  return torch::cat({torch::sigmoid(density_net_->forward(geometry)), offset_net_->forward(geometry),
-                     torch::sigmoid(color_net_->forward(texture)), torch::sigmoid(cov_net_->forward(texture))},
-                    1)
-      .contiguous();
+  const auto conv_of = [](nn::Sequential& net) { return net->ptr(0)->as<nn::Conv2d>(); };
+  const auto branch = [&](const torch::Tensor& x, nn::Sequential& net, nn::BatchNorm2dImpl& norm, nn::Sequential& first,
+                          nn::Sequential& second, std::int64_t sigmoid_heads) {
+    const nn::Conv2dImpl *conv = conv_of(net), *a = conv_of(first), *b = conv_of(second);
+    const std::int64_t channels = conv->weight.size(0);
+    const torch::Tensor weights = torch::cat({a->weight, b->weight}).reshape({-1, channels});
+    return decoder_branch(x, conv->weight, conv->bias, norm, weights, torch::cat({a->bias, b->bias}), sigmoid_heads);
+  };
+  nn::BatchNorm2dImpl& texture_norm = *tex_net_->ptr(1)->as<nn::BatchNorm2d>();
+  return torch::cat({branch(planes.slice(1, 0, 6), base_net_, *base_bn_, density_net_, offset_net_, 1),
+                     branch(planes.slice(1, 6, 12), tex_net_, texture_norm, color_net_, cov_net_, 9)},
+                    1);
 }
 
 struct MapSampler::Taps {

@@ -174,6 +174,12 @@ TEST(PlaneActivation, RecordedValues) {
   for (int k = 0; k < 9; ++k) ten.update_statistics(c * (1 + 0.1 * k));
   expect_near(ten.forward(c), golden("fwd10"), 1e-5, "after ten updates");
   expect_near(ten.inverse(golden("fwd10")), golden("inv10"), 1e-4, "inverse");
+  // Beyond the range the inverse saturates; float32 rounds 1 - 1e-5 (section 16).
+  EXPECT_NEAR(ten.inverse(torch::full({1}, -5.F)).item<float>(), -12.60278, 1e-4);
+  EXPECT_EQ(golden("inv_clip").min().item<float>(), ten.inverse(torch::full({1}, -2.F)).item<float>());
+  torch::Tensor leaf = c.clone().requires_grad_(true);
+  ten.forward(leaf).sum().backward();
+  expect_near(leaf.grad(), golden("grad10"), 1e-5, "gradient");
 }
 
 TEST(PlaneActivation, ConformanceOfTheSpec) {  // section 15.1

@@ -1,0 +1,130 @@
+#include "layeravatar/avatar/decoder_branch.h"
+
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/torch.h>
+
+#include "layeravatar/avatar/kernels/decoder_kernel.h"
+#include "layeravatar/core/error.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::avatar {
+namespace {
+
+using Variables = torch::autograd::variable_list;
+using tensor::floats;
+using tensor::mutable_floats;
+
+// Mean and 1 / deviation that normalise; moves the running statistics in training mode.
+struct Statistics {
+  torch::Tensor mean, inverse;
+};
+
+Statistics statistics_of(torch::nn::BatchNorm2dImpl& norm, const BranchShape& shape, const torch::Tensor& y) {
+  const double eps = norm.options.eps();
+  if (!norm.is_training()) return {norm.running_mean, (norm.running_var + eps).rsqrt()};
+  const std::int64_t count = shape.images * shape.pixels();
+  LAV_CHECK(count > 1, "batch normalisation needs more than one value per channel");
+  torch::Tensor mean = torch::empty({shape.channels}), variance = torch::empty({shape.channels});
+  decoder_kernels().statistics(shape, floats(y, "y"), mutable_floats(mean, "mean"),
+                               mutable_floats(variance, "variance"));
+  const double momentum = norm.options.momentum().value();
+  const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+  norm.running_mean.mul_(1 - momentum).add_(mean, momentum);
+  norm.running_var.mul_(1 - momentum).add_(variance, momentum * unbiased);
+  norm.num_batches_tracked.add_(1);
+  return {mean, (variance + eps).rsqrt()};
+}
+
+struct BranchFunction : torch::autograd::Function<BranchFunction> {
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
+                               const torch::Tensor& conv_weight, const torch::Tensor& conv_bias,
+                               const torch::Tensor& gain, const torch::Tensor& bias, const torch::Tensor& head_weight,
+                               const torch::Tensor& head_bias, torch::nn::BatchNorm2dImpl* norm,
+                               std::int64_t sigmoid_heads) {
+    const torch::Tensor y = torch::conv2d(x, conv_weight, conv_bias, 1, kConvBorder).contiguous();
+    const BranchShape shape{x.size(0), y.size(1), head_weight.size(0), x.size(2), x.size(3)};
+    const Statistics statistics = statistics_of(*norm, shape, y);
+    const torch::Tensor scale = gain * statistics.inverse, shift = bias - scale * statistics.mean;
+    torch::Tensor out = torch::empty({shape.images, shape.heads, shape.height, shape.width});
+    decoder_kernels().heads_forward(shape, {floats(y, "y"), floats(scale, "scale"), floats(shift, "shift"),
+                                            floats(head_weight, "head weights"), floats(head_bias, "head biases"),
+                                            sigmoid_heads, mutable_floats(out, "heads")});
+    context->save_for_backward(
+        {x, conv_weight, head_weight, y, scale, shift, statistics.mean, statistics.inverse, out});
+    context->saved_data["sigmoid_heads"] = sigmoid_heads;
+    context->saved_data["batch_statistics"] = norm->is_training();
+    context->saved_data["planes"] = x.requires_grad();
+    context->saved_data["parameters"] = conv_weight.requires_grad() || conv_bias.requires_grad() ||
+                                        gain.requires_grad() || bias.requires_grad() || head_weight.requires_grad() ||
+                                        head_bias.requires_grad();
+    return out;
+  }
+
+  static Variables backward(torch::autograd::AutogradContext* context, const Variables& grads) {
+    const Variables saved = context->get_saved_variables();
+    const torch::Tensor &x = saved[0], &conv_weight = saved[1], &head_weight = saved[2], &y = saved[3], &out = saved[8];
+    const BranchShape shape{x.size(0), y.size(1), head_weight.size(0), x.size(2), x.size(3)};
+    const bool parameters = context->saved_data["parameters"].toBool();
+    torch::Tensor grad_heads = grads[0].clone(torch::MemoryFormat::Contiguous);
+    const std::int64_t sigmoid_heads = context->saved_data["sigmoid_heads"].toInt();
+    const torch::Tensor bounded = out.slice(1, 0, sigmoid_heads);
+    grad_heads.slice(1, 0, sigmoid_heads).mul_(bounded - bounded.square());
+
+    torch::Tensor grad_y = torch::empty({shape.images, shape.channels, shape.padded_rows(), shape.pitch()});
+    torch::Tensor grad_gain = torch::empty({shape.channels}), grad_bias = torch::empty_like(grad_gain),
+                  grad_conv_bias = torch::empty_like(grad_gain), grad_head_weight = torch::empty_like(head_weight);
+    HeadsBackward work{};
+    work.y = floats(y, "y");
+    work.scale = floats(saved[4], "scale");
+    work.shift = floats(saved[5], "shift");
+    work.mean = floats(saved[6], "mean");
+    work.inverse = floats(saved[7], "inverse");
+    work.head_weights = floats(head_weight, "head weights");
+    work.grad_heads = floats(grad_heads, "gradient");
+    work.batch_statistics = context->saved_data["batch_statistics"].toBool();
+    work.parameters = parameters;
+    work.grad_y = mutable_floats(grad_y, "gradient");
+    work.grad_gain = mutable_floats(grad_gain, "gradient");
+    work.grad_bias = mutable_floats(grad_bias, "gradient");
+    work.grad_conv_bias = mutable_floats(grad_conv_bias, "gradient");
+    work.grad_head_weights = mutable_floats(grad_head_weight, "gradient");
+    decoder_kernels().heads_backward(shape, work);
+
+    Variables out_grads(9);
+    if (context->saved_data["planes"].toBool()) {
+      torch::Tensor scratch = torch::empty_like(conv_weight);
+      out_grads[0] = torch::empty({shape.images, kConvInputs, shape.height, shape.width});
+      decoder_kernels().conv_input_gradient(shape, floats(conv_weight, "weights"), work.grad_y,
+                                            mutable_floats(scratch, "scratch"),
+                                            mutable_floats(out_grads[0], "gradient"));
+    }
+    if (!parameters) return out_grads;
+    const torch::Tensor padded = torch::constant_pad_nd(
+        x, {kConvBorder, shape.pitch() - kConvBorder - shape.width, kConvBorder, kConvBorder});
+    out_grads[1] = torch::empty_like(conv_weight);
+    decoder_kernels().conv_weight_gradient(shape, work.grad_y, floats(padded, "planes"),
+                                           mutable_floats(out_grads[1], "gradient"));
+    out_grads[2] = grad_conv_bias;
+    out_grads[3] = grad_gain;
+    out_grads[4] = grad_bias;
+    out_grads[5] = grad_head_weight;
+    out_grads[6] = grad_heads.sum(torch::IntArrayRef{0, 2, 3});
+    return out_grads;
+  }
+};
+
+}  // namespace
+
+torch::Tensor decoder_branch(const torch::Tensor& x, const torch::Tensor& conv_weight, const torch::Tensor& conv_bias,
+                             torch::nn::BatchNorm2dImpl& norm, const torch::Tensor& head_weight,
+                             const torch::Tensor& head_bias, std::int64_t sigmoid_heads) {
+  const std::int64_t channels = conv_weight.size(0), heads = head_weight.size(0);
+  tensor::expect_shape(x, {-1, kConvInputs, -1, -1}, "planes");
+  tensor::expect_shape(conv_weight, {channels, kConvInputs, kConvSize, kConvSize}, "convolution weights");
+  tensor::expect_shape(head_weight, {heads, channels}, "head weights");
+  LAV_CHECK(channels % 4 == 0 && heads <= kMostHeads && sigmoid_heads <= heads, "sizes that the kernels do not know");
+  return BranchFunction::apply(x.contiguous(), conv_weight.contiguous(), conv_bias.contiguous(), norm.weight, norm.bias,
+                               head_weight.contiguous(), head_bias.contiguous(), &norm, sigmoid_heads);
+}
+
+}  // namespace layeravatar::avatar

@@ -1,0 +1,179 @@
+#include "layeravatar/avatar/decoder_branch.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+#include <torch/torch.h>
+
+#include <cmath>
+#include <vector>
+
+#include "layeravatar/avatar/kernels/decoder_kernel.h"
+#include "layeravatar/core/error.h"
+
+namespace layeravatar::avatar {
+namespace {
+
+// Inputs of a branch: x, convolution weight and bias, gain, bias, head weight and bias.
+std::vector<torch::Tensor> random_branch(const BranchShape& s) {
+  torch::manual_seed(12);
+  return {torch::randn({s.images, 6, s.height, s.width}),
+          torch::randn({s.channels, 6, 7, 7}) / 17,
+          torch::randn({s.channels}),
+          1 + 0.3 * torch::randn({s.channels}),
+          0.3 * torch::randn({s.channels}),
+          torch::randn({s.heads, s.channels}) / std::sqrt(static_cast<double>(s.channels)),
+          torch::randn({s.heads})};
+}
+
+// The formula in double precision, from LibTorch's own operations.
+torch::Tensor slow_branch(const std::vector<torch::Tensor>& in, const torch::Tensor& running_mean,
+                          const torch::Tensor& running_var, bool training, std::int64_t sigmoid_heads) {
+  const torch::Tensor y = torch::conv2d(in[0], in[1], in[2], 1, 3);
+  const torch::Tensor mean = training ? y.mean({0, 2, 3}) : running_mean;
+  const torch::Tensor var = training ? y.var({0, 2, 3}, false) : running_var;
+  const auto along = [](const torch::Tensor& t) { return t.reshape({1, -1, 1, 1}); };
+  const torch::Tensor z = (y - along(mean)) / (along(var) + 1e-5).sqrt() * along(in[3]) + along(in[4]);
+  const torch::Tensor heads = torch::einsum("kc,schw->skhw", {in[5], torch::silu(z)}) + along(in[6]);
+  return torch::cat({torch::sigmoid(heads.slice(1, 0, sigmoid_heads)), heads.slice(1, sigmoid_heads)}, 1);
+}
+
+void expect_close(const torch::Tensor& got, const torch::Tensor& want, double relative, const std::string& what) {
+  ASSERT_EQ(got.sizes(), want.sizes()) << what;
+  EXPECT_LE((got - want).abs().max().item<double>(), relative * want.abs().max().item<double>()) << what;
+}
+
+class DecoderBranch : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(BothModes, DecoderBranch, ::testing::Bool());
+
+TEST_P(DecoderBranch, ValueGradientsAndStatisticsMatchTheFormula) {
+  const bool training = GetParam();
+  const BranchShape shape{2, 12, 5, 7, 21};  // neither side a multiple of a vector
+  const std::vector<torch::Tensor> inputs = random_branch(shape);
+  torch::nn::BatchNorm2d norm(shape.channels);
+  const torch::Tensor mean = 0.2 * torch::randn({12}), var = 0.5 + torch::rand({12});
+  norm->train(training);
+  {
+    const torch::NoGradGuard no_grad;
+    norm->running_mean.copy_(mean);
+    norm->running_var.copy_(var);
+    norm->weight.copy_(inputs[3]);
+    norm->bias.copy_(inputs[4]);
+  }
+  std::vector<torch::Tensor> leaves, wide;
+  for (const torch::Tensor& t : inputs) {
+    leaves.push_back(t.clone().requires_grad_(true));
+    wide.push_back(t.to(torch::kFloat64).requires_grad_(true));
+  }
+  const torch::Tensor got = decoder_branch(leaves[0], leaves[1], leaves[2], *norm, leaves[5], leaves[6], 2);
+  const torch::Tensor want = slow_branch(wide, mean.to(torch::kFloat64), var.to(torch::kFloat64), training, 2);
+  expect_close(got, want, 1e-5, "value");
+  const torch::Tensor weights = torch::randn_like(got);
+  (got * weights).sum().backward();
+  (want * weights).sum().backward();
+  leaves[3] = norm->weight;
+  leaves[4] = norm->bias;
+  const char* const names[] = {"planes", "convolution", "convolution bias", "gain", "bias", "heads", "head bias"};
+  for (std::size_t i = 0; i < leaves.size(); ++i) {
+    if (training && i == 2) EXPECT_EQ(leaves[i].grad().abs().max().item<float>(), 0.0F);
+    else expect_close(leaves[i].grad(), wide[i].grad(), 1e-5, names[i]);
+  }
+
+  torch::Tensor moved_mean = mean, moved_var = var;
+  if (training) {
+    const torch::Tensor y = torch::conv2d(inputs[0], inputs[1], inputs[2], 1, 3);
+    moved_mean = 0.9 * mean + 0.1 * y.mean({0, 2, 3});
+    moved_var = 0.9 * var + 0.1 * y.var({0, 2, 3}, true);
+  }
+  expect_close(norm->running_mean, moved_mean, 1e-5, "running mean");
+  expect_close(norm->running_var, moved_var, 1e-5, "running variance");
+  EXPECT_EQ(norm->num_batches_tracked.item<std::int64_t>(), training ? 1 : 0);
+}
+
+TEST_P(DecoderBranch, FrozenParametersChangeNothingForThePlanes) {
+  const BranchShape shape{1, 8, 3, 4, 12};
+  const std::vector<torch::Tensor> in = random_branch(shape);
+  const auto gradient = [&](bool frozen) {
+    torch::nn::BatchNorm2d norm(shape.channels);
+    norm->train(GetParam());
+    norm->weight.set_requires_grad(!frozen);
+    norm->bias.set_requires_grad(!frozen);
+    const torch::Tensor x = in[0].clone().requires_grad_(true), heads = in[5].clone().requires_grad_(!frozen);
+    decoder_branch(x, in[1], in[2], *norm, heads, in[6], 1).square().sum().backward();
+    EXPECT_EQ(heads.grad().defined(), !frozen);
+    return x.grad();
+  };
+  EXPECT_TRUE(torch::equal(gradient(true), gradient(false)));
+}
+
+TEST(DecoderBranchSizes, RefusesWhatTheKernelsDoNotKnow) {
+  const BranchShape shape{1, 6, 3, 4, 12};
+  const std::vector<torch::Tensor> in = random_branch(shape);
+  torch::nn::BatchNorm2d norm(6);
+  EXPECT_THROW(decoder_branch(in[0], in[1], in[2], *norm, in[5], in[6], 1), Error);  // six is no multiple of four
+}
+
+// Everything that the kernels of one instruction set make of one set of random inputs.
+std::vector<torch::Tensor> run_kernels(const DecoderKernels& kernels, const BranchShape& s, int threads) {
+  torch::manual_seed(21);
+  const auto data = [](const torch::Tensor& t) { return t.data_ptr<float>(); };
+  const torch::Tensor y = 3 * torch::randn({s.images, s.channels, s.height, s.width});
+  const torch::Tensor scale = torch::randn({s.channels}), shift = torch::randn({s.channels});
+  const torch::Tensor heads = torch::randn({s.heads, s.channels}), head_bias = torch::randn({s.heads});
+  const torch::Tensor grad = torch::randn({s.images, s.heads, s.height, s.width});
+  const torch::Tensor weights = torch::randn({s.channels, 6, 7, 7});
+  const torch::Tensor x = torch::constant_pad_nd(torch::randn({s.images, 6, s.height, s.width}),
+                                                 {3, s.pitch() - 3 - s.width, 3, 3});
+  const torch::Tensor mean = torch::empty({s.channels}), variance = torch::empty({s.channels});
+  const torch::Tensor out = torch::empty_like(grad), grad_x = torch::empty({s.images, 6, s.height, s.width});
+  const torch::Tensor grad_y = torch::full({s.images, s.channels, s.padded_rows(), s.pitch()}, NAN);
+  const torch::Tensor gain = torch::empty({s.channels}), bias = torch::empty({s.channels}),
+                      conv_bias = torch::empty({s.channels}), grad_heads = torch::empty({s.heads, s.channels}),
+                      scratch = torch::empty_like(weights), grad_weights = torch::empty_like(weights);
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(threads);
+  kernels.statistics(s, data(y), data(mean), data(variance));
+  kernels.heads_forward(s, {data(y), data(scale), data(shift), data(heads), data(head_bias), 2, data(out)});
+  const torch::Tensor inverse = (variance + 1e-5).rsqrt();
+  kernels.heads_backward(s, {data(y), data(scale), data(shift), data(mean), data(inverse), data(heads), data(grad),
+                             true, true, data(grad_y), data(gain), data(bias), data(conv_bias), data(grad_heads)});
+  kernels.conv_input_gradient(s, data(weights), data(grad_y), data(scratch), data(grad_x));
+  kernels.conv_weight_gradient(s, data(grad_y), data(x), data(grad_weights));
+  omp_set_num_threads(before);
+  return {mean, variance, out, grad_y, gain, bias, conv_bias, grad_heads, grad_x, grad_weights};
+}
+
+TEST(DecoderKernels, InstructionSetsAgreeAndThreadsDoNotMatter) {
+  // One width that fills vectors, one below a vector, one above a chunk.
+  for (const BranchShape& s : {BranchShape{2, 8, 9, 5, 48}, BranchShape{1, 4, 4, 3, 9}, BranchShape{1, 4, 3, 2, 525}}) {
+    const std::vector<torch::Tensor> plain = run_kernels(decoder_kernels_at(0), s, 1);
+    for (int k = 0; k < decoder_kernels_count(); ++k) {
+      const std::vector<torch::Tensor> one = run_kernels(decoder_kernels_at(k), s, 1);
+      const std::vector<torch::Tensor> three = run_kernels(decoder_kernels_at(k), s, 3);
+      for (std::size_t i = 0; i < one.size(); ++i) {
+        EXPECT_TRUE(torch::equal(one[i], three[i])) << "set " << k << ", result " << i;
+        expect_close(one[i], plain[i], 1e-5, "set " + std::to_string(k) + ", result " + std::to_string(i));
+      }
+    }
+  }
+}
+
+TEST(DecoderKernels, SiluAndSigmoidFarFromZero) {
+  // One channel, head weight 1: silu(z) and its sigmoid at z where exp leaves its range.
+  const std::vector<float> z = {-200, -88, -20, -1, 0, 1, 20, 88, 200};
+  const BranchShape s{1, 4, 2, 1, 9};
+  for (int k = 0; k < decoder_kernels_count(); ++k) {
+    std::vector<float> y(4 * 9, 0.0F), out(2 * 9);
+    std::copy(z.begin(), z.end(), y.begin());
+    const std::vector<float> one(4, 1.0F), zero(4, 0.0F), heads = {1, 0, 0, 0, 1, 0, 0, 0};
+    decoder_kernels_at(k).heads_forward(
+        s, {y.data(), one.data(), zero.data(), heads.data(), zero.data(), 1, out.data()});
+    for (std::size_t i = 0; i < z.size(); ++i) {
+      const double silu = static_cast<double>(z[i]) / (1 + std::exp(-static_cast<double>(z[i])));
+      EXPECT_NEAR(out[9 + i], silu, 1e-6 * std::max(1.0, std::abs(silu))) << z[i];
+      EXPECT_NEAR(out[i], 1 / (1 + std::exp(-silu)), 1e-6) << z[i];
+    }
+  }
+}
+
+}  // namespace
+}  // namespace layeravatar::avatar

@@ -1,0 +1,10 @@
+#define LAV_VECTOR_BYTES 64
+#include "layeravatar/avatar/kernels/decoder_steps.h"
+
+namespace layeravatar::avatar {
+
+extern const DecoderKernels kDecoderKernelsAvx512;
+const DecoderKernels kDecoderKernelsAvx512 = {statistics, heads_forward, heads_backward, conv_input_gradient,
+                                           conv_weight_gradient};
+
+}  // namespace layeravatar::avatar

@@ -1,0 +1,10 @@
+#define LAV_VECTOR_BYTES 16
+#include "layeravatar/avatar/kernels/decoder_steps.h"
+
+namespace layeravatar::avatar {
+
+extern const DecoderKernels kDecoderKernelsBase;
+const DecoderKernels kDecoderKernelsBase = {statistics, heads_forward, heads_backward, conv_input_gradient,
+                                           conv_weight_gradient};
+
+}  // namespace layeravatar::avatar

@@ -1,0 +1,69 @@
+// One branch of the decoder: 7x7 convolution of six channels (forwards by oneDNN), normalisation, SiLU, 1x1 heads, and
+// all of it backwards. Plain C++; compiled for three instruction sets, of which the best that the machine has is taken.
+#pragma once
+#include <cstdint>
+
+namespace layeravatar::avatar {
+
+inline constexpr std::int64_t kConvInputs = 6, kConvSize = 7, kConvBorder = 3, kMostHeads = 16;
+
+/// S images of h x w pixels, C channels after the convolution (a multiple of 4), K heads.
+struct BranchShape {
+  std::int64_t images, channels, heads, height, width;
+
+  [[nodiscard]] std::int64_t pixels() const { return height * width; }
+  /// Padded planes have three more rows above and below, three columns to the left and zeros up to the pitch.
+  [[nodiscard]] std::int64_t padded_rows() const { return height + 2 * kConvBorder; }
+  [[nodiscard]] std::int64_t pitch() const { return (width + 47) / 48 * 48 + 16; }
+  [[nodiscard]] std::int64_t padded_plane() const { return padded_rows() * pitch(); }
+};
+
+/// The normalisation of channel c is z = scale[c] y + shift[c].
+struct HeadsForward {
+  const float* y;              // [S, C, h, w] of the convolution
+  const float* scale;          // [C]
+  const float* shift;          // [C]
+  const float* head_weights;   // [K, C]
+  const float* head_bias;      // [K]
+  std::int64_t sigmoid_heads;  // the first so many end in a sigmoid
+  float* out;                  // [S, K, h, w]
+};
+
+struct HeadsBackward {
+  const float* y;
+  const float* scale;
+  const float* shift;
+  const float* mean;          // [C]
+  const float* inverse;       // [C] 1 / standard deviation
+  const float* head_weights;  // [K, C]
+  const float* grad_heads;    // [S, K, h, w] with respect to what goes into the sigmoids
+  bool batch_statistics;      // mean and inverse depend on y
+  bool parameters;            // fill what follows grad_y
+  float* grad_y;              // [S, C, padded plane], borders zeroed
+  float* grad_gain;           // [C] of the normalisation
+  float* grad_bias;           // [C]
+  float* grad_conv_bias;      // [C] exactly zero with batch statistics
+  float* grad_head_weights;   // [K, C]
+};
+
+/// Every result is the same for any number of threads.
+struct DecoderKernels {
+  /// Mean and population variance per channel of y [S, C, h, w].
+  void (*statistics)(const BranchShape&, const float* y, float* mean, float* variance);
+  /// out = activation(sum over c of head_weights silu(z_c) + head_bias).
+  void (*heads_forward)(const BranchShape&, const HeadsForward&);
+  void (*heads_backward)(const BranchShape&, const HeadsBackward&);
+  /// grad_x [S, 6, h, w] of the convolution with weights [C, 6, 7, 7]; `scratch` holds as many numbers as the weights.
+  void (*conv_input_gradient)(const BranchShape&, const float* weights, const float* grad_y, float* scratch,
+                              float* grad_x);
+  /// grad_weights [C, 6, 7, 7] from x [S, 6, padded plane], borders zero.
+  void (*conv_weight_gradient)(const BranchShape&, const float* grad_y, const float* x, float* grad_weights);
+};
+
+/// Those of this machine.
+const DecoderKernels& decoder_kernels();
+/// All that this machine can run, plainest first; for tests.
+int decoder_kernels_count();
+const DecoderKernels& decoder_kernels_at(int index);
+
+}  // namespace layeravatar::avatar
