@@ -23,7 +23,7 @@ void write_scene(const std::filesystem::path& folder, const std::vector<geometry
 /// Error(kConfig) when the manifest names another picture size; a scene without manifest is not looked into.
 bool scene_is_complete(const std::filesystem::path& folder, int image_size);
 
-/// One view cut to its person; outside lies white, label 0.
+/// One view cut to its person; outside lies white, label 0. The pixels belong to the scene, or a copy of it.
 struct SceneView {
   std::string name;  // AAA_LLL
   geometry::Camera camera;

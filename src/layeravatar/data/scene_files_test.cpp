@@ -38,7 +38,8 @@ TEST_F(SceneFiles, ReadsARecordedSceneAsTheReferenceLoader) {
         EXPECT_NEAR(camera.camera_from_world[k], rows[19 * v + 3 + k], 2e-6) << v << ' ' << k;
     }
   }
-  const SceneView view = read_scene(golden / "tree/0001", 16).views[1];  // 000_001: all pixels coloured at random
+  const Scene one = read_scene(golden / "tree/0001", 16);
+  const SceneView& view = one.views[1];  // 000_001: all pixels coloured at random
   ASSERT_EQ(view.width * view.height, 256);
   EXPECT_EQ(view.labels[4 * 16], 1);
   EXPECT_EQ((std::vector<int>(view.colours.begin() + 3 * 64, view.colours.begin() + 3 * 64 + 3)),
