@@ -4,9 +4,11 @@
 
 #include <algorithm>
 
+#include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/loader.h"
 #include "layeravatar/data/scene_files.h"
+#include "layeravatar/io/label_colours.h"
 #include "layeravatar/people/pose_library.h"
 
 namespace layeravatar::data {
@@ -72,18 +74,13 @@ std::int64_t view_named(const Dataset& dataset, const std::string& name) {
 }  // namespace
 
 std::array<std::uint8_t, 3> label_colour(int label) {
-  constexpr std::array<std::array<std::uint8_t, 3>, 6> kColours = {
-      {{255, 255, 255}, {240, 190, 160}, {205, 60, 60}, {235, 200, 70}, {60, 90, 200}, {70, 165, 95}}};
-  return kColours[static_cast<std::size_t>(std::clamp(label, 0, 5))];
+  return io::kLabelColours[static_cast<std::size_t>(std::clamp(label, 0, 5))];
 }
 
 void make_people(people::Wardrobe& wardrobe, const std::filesystem::path& out, const MakePeopleOptions& options,
                  const std::function<void(int, int)>& progress) {
   check(options);
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (error)
-    throw Error(ErrorKind::kOutput, fmt::format("{}: cannot make the folder: {}", out.string(), error.message()));
+  make_folder(out);
   const auto cameras = geometry::training_cameras(options.image_size);
   for (int i = 0; i < options.count; ++i) {
     const std::uint64_t seed = options.seed + static_cast<std::uint64_t>(i);

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/sha1.h"
@@ -20,13 +21,6 @@ constexpr const char *kParamFile = "smplx/smplx_param.npy", *kManifestFile = "ma
 
 [[noreturn]] void reject(const fs::path& file, const std::string& what) {
   throw Error(ErrorKind::kInput, file.string() + ": " + what);
-}
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error)
-    throw Error(ErrorKind::kOutput, fmt::format("{}: cannot make the folder: {}", folder.string(), error.message()));
 }
 
 // The file's channels run B, G, R = masks in the order of the release (trap 4): an RGB writer reverses them.
@@ -134,52 +128,40 @@ std::vector<std::string> view_names(const fs::path& folder) {
 void write_scene(const fs::path& folder, const std::vector<geometry::NamedCamera>& cameras,
                  const std::vector<RenderedView>& views, const body::PoseParams& params) {
   LAV_CHECK(cameras.size() == views.size() && !views.empty(), "one picture per camera");
-  fs::path temporary = folder;
-  temporary += ".partial";
-  std::error_code ignored;
-  fs::remove_all(temporary, ignored);
-  try {
-    for (const char* part : {"rgb", "seg", "pose", "smplx"}) make_folder(temporary / part);
-    std::vector<std::map<std::string, std::string>> sums(views.size());  // of each view's files, by path
-    std::vector<std::string> failures(views.size());
-    const auto count = static_cast<std::int64_t>(views.size());
+  AtomicFolder scene(folder);
+  const fs::path& temporary = scene.temporary();
+  for (const char* part : {"rgb", "seg", "pose", "smplx"}) make_folder(temporary / part);
+  std::vector<std::map<std::string, std::string>> sums(views.size());  // of each view's files, by path
+  std::vector<std::string> failures(views.size());
+  const auto count = static_cast<std::int64_t>(views.size());
 #pragma omp parallel for schedule(dynamic, 1)
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto at = static_cast<std::size_t>(i);
-      const std::string& name = cameras[at].name;
-      const auto put = [&](const std::string& path, const std::string& content) {
-        write_file(temporary / path, content);
-        sums[at][path] = io::sha1_hex(content);
-      };
-      try {
-        put("rgb/" + name + ".png", io::format_png(views[at].colour, 1));
-        put("seg/" + name + "_0.png", mask_png(views[at], 0));
-        put("seg/" + name + "_1.png", mask_png(views[at], 3));
-        put("pose/" + name + ".json", camera_json(cameras[at].camera, params.transl));
-      } catch (const std::exception& e) {
-        failures[at] = e.what();
-      }
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto at = static_cast<std::size_t>(i);
+    const std::string& name = cameras[at].name;
+    const auto put = [&](const std::string& path, const std::string& content) {
+      write_file(temporary / path, content);
+      sums[at][path] = io::sha1_hex(content);
+    };
+    try {
+      put("rgb/" + name + ".png", io::format_png(views[at].colour, 1));
+      put("seg/" + name + "_0.png", mask_png(views[at], 0));
+      put("seg/" + name + "_1.png", mask_png(views[at], 3));
+      put("pose/" + name + ".json", camera_json(cameras[at].camera, params.transl));
+    } catch (const std::exception& e) {
+      failures[at] = e.what();
     }
-    for (const auto& failure : failures)
-      if (!failure.empty()) throw Error(ErrorKind::kOutput, failure);
-    const std::vector<float> vector = body::pose_to_vector(params, body::PoseLayout::k189);
-    io::write_npy(temporary / kParamFile, io::make_array<float>({189}, vector));
-    sums[0][kParamFile] = io::sha1_hex(read_file(temporary / kParamFile));
-    nlohmann::json manifest = {{"version", 1}, {"image_size", views[0].colour.width}, {"views", views.size()}};
-    for (const auto& of_view : sums)
-      for (const auto& [path, sum] : of_view)
-        manifest["files"][path] = {{"bytes", fs::file_size(temporary / path)}, {"sha1", sum}};
-    write_file(temporary / kManifestFile, manifest.dump(1) + "\n");
-  } catch (...) {
-    fs::remove_all(temporary, ignored);
-    throw;
   }
-  std::error_code error;
-  fs::rename(temporary, folder, error);
-  if (error) {
-    fs::remove_all(temporary, ignored);
-    throw Error(ErrorKind::kOutput, fmt::format("{}: cannot rename: {}", folder.string(), error.message()));
-  }
+  for (const auto& failure : failures)
+    if (!failure.empty()) throw Error(ErrorKind::kOutput, failure);
+  const std::vector<float> vector = body::pose_to_vector(params, body::PoseLayout::k189);
+  io::write_npy(temporary / kParamFile, io::make_array<float>({189}, vector));
+  sums[0][kParamFile] = io::sha1_hex(read_file(temporary / kParamFile));
+  nlohmann::json manifest = {{"version", 1}, {"image_size", views[0].colour.width}, {"views", views.size()}};
+  for (const auto& of_view : sums)
+    for (const auto& [path, sum] : of_view)
+      manifest["files"][path] = {{"bytes", fs::file_size(temporary / path)}, {"sha1", sum}};
+  write_file(temporary / kManifestFile, manifest.dump(1) + "\n");
+  scene.commit();
 }
 
 bool scene_is_complete(const fs::path& folder, int image_size) {

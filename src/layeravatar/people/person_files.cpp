@@ -6,6 +6,7 @@
 #include <set>
 
 #include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/obj.h"
@@ -39,31 +40,20 @@ io::Array read_sized(const fs::path& path, std::size_t count) {
 void write_person(const fs::path& folder, const DressedPerson& person) {
   const io::ObjMesh obj = to_obj(person.mesh);
   if (fs::exists(folder)) throw Error(ErrorKind::kOutput, folder.string() + ": exists already");
-  fs::path temporary = folder;
-  temporary += ".partial";
-  std::error_code error;
-  fs::remove_all(temporary, error);
-  fs::create_directories(temporary, error);
-  if (error)
-    throw Error(ErrorKind::kOutput, fmt::format("{}: cannot make the folder: {}", temporary.string(), error.message()));
-  try {
-    write_file(temporary / "person.obj", io::format_obj(obj, "person.mtl"));
-    write_file(temporary / "person.mtl", io::format_mtl(obj.material_list));
-    for (std::size_t i = 0; i < obj.material_list.size(); ++i)
-      io::write_png(temporary / obj.material_list[i].texture, person.mesh.material_list[i].texture);
-    std::vector<std::int32_t> labels;
-    for (const Label label : person.mesh.labels) labels.push_back(static_cast<std::int32_t>(label));
-    const auto size = [](const auto& v) { return std::vector<std::int64_t>{static_cast<std::int64_t>(v.size())}; };
-    io::write_npy(temporary / "labels.npy", io::make_array<std::int32_t>(size(labels), labels));
-    io::write_npy(temporary / "shade.npy", io::make_array<float>(size(person.mesh.shade), person.mesh.shade));
-    const auto params = body::pose_to_vector(person.params, body::PoseLayout::k189);
-    io::write_npy(temporary / "params.npy", io::make_array<float>(size(params), params));
-    fs::rename(temporary, folder, error);
-    if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot rename: {}", folder.string(), error.message()));
-  } catch (...) {
-    fs::remove_all(temporary, error);
-    throw;
-  }
+  AtomicFolder part(folder);
+  const fs::path& temporary = part.temporary();
+  write_file(temporary / "person.obj", io::format_obj(obj, "person.mtl"));
+  write_file(temporary / "person.mtl", io::format_mtl(obj.material_list));
+  for (std::size_t i = 0; i < obj.material_list.size(); ++i)
+    io::write_png(temporary / obj.material_list[i].texture, person.mesh.material_list[i].texture);
+  std::vector<std::int32_t> labels;
+  for (const Label label : person.mesh.labels) labels.push_back(static_cast<std::int32_t>(label));
+  const auto size = [](const auto& v) { return std::vector<std::int64_t>{static_cast<std::int64_t>(v.size())}; };
+  io::write_npy(temporary / "labels.npy", io::make_array<std::int32_t>(size(labels), labels));
+  io::write_npy(temporary / "shade.npy", io::make_array<float>(size(person.mesh.shade), person.mesh.shade));
+  const auto params = body::pose_to_vector(person.params, body::PoseLayout::k189);
+  io::write_npy(temporary / "params.npy", io::make_array<float>(size(params), params));
+  part.commit();
 }
 
 DressedPerson read_person(const fs::path& folder) {

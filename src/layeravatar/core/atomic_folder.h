@@ -1,0 +1,29 @@
+// Folders that appear under their final name complete or not at all.
+#pragma once
+#include <filesystem>
+#include <string>
+
+namespace layeravatar {
+
+/// Makes the folder and those above it. Throws Error(kOutput): "<folder>: cannot make the folder: <system text>".
+void make_folder(const std::filesystem::path& folder);
+
+/// An empty working folder beside `path`, on the same disk: `path` with `suffix`; what lay there is removed. `commit`
+/// renames it to `path`, which must not exist or be empty. Without `commit` the destructor removes it.
+/// Every failure throws Error(kOutput) naming the folder and the system's reason.
+class AtomicFolder {
+ public:
+  explicit AtomicFolder(std::filesystem::path path, const std::string& suffix = ".partial");
+  ~AtomicFolder();
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+};
+
+}  // namespace layeravatar
