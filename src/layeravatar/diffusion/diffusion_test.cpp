@@ -175,6 +175,35 @@ TEST(UNet, TheBatchDoesNotMixItsImages) {
   EXPECT_LT(worst(unet->forward(x.slice(0, 1, 2), torch::tensor({37})), golden("out").slice(0, 1, 2)), 2e-5);
 }
 
+// Rounded activations: near the float32 network in value and in the direction of every gradient, never equal to it.
+TEST(UNet, Bfloat16StaysNearFloat32) {
+  auto unet = recorded_unet();
+  const torch::Tensor t = torch::tensor({37, 900});
+  const auto run = [&](Precision precision) {
+    unet->set_precision(precision);
+    unet->zero_grad();
+    torch::Tensor x = named("unet_small.x", {2, 12, 32, 96}, Kind::kNormal).requires_grad_(true);
+    const torch::Tensor out = unet->forward(x, t);
+    EXPECT_EQ(out.scalar_type(), torch::kFloat32);
+    (out * named("unet_small.g", {2, 12, 32, 96}, Kind::kNormal)).sum().backward();
+    std::map<std::string, torch::Tensor> all{{"out", out.detach()}, {"x", x.grad().clone()}};
+    for (const auto& p : unet->named_parameters()) all[p.key()] = p.value().grad().clone();
+    return all;
+  };
+  const auto want = run(Precision::kFloat32);
+  auto got = run(Precision::kBfloat16);
+  const double out_error = ((got["out"] - want.at("out")).norm() / want.at("out").norm()).item<double>();
+  EXPECT_LT(out_error, 0.02);
+  EXPECT_GT(out_error, 1e-4) << "ran in float32";
+  double largest = 0;
+  for (const auto& [name, gradient] : want) largest = std::max(largest, gradient.norm().item<double>());
+  for (const auto& [name, gradient] : want) {
+    const double size = gradient.norm().item<double>();
+    if (size < 1e-3 * largest) continue;  // a true gradient of zero: the bias before a norm with one channel per group
+    EXPECT_GT((got[name] * gradient).sum().item<double>() / (size * got[name].norm().item<double>()), 0.99) << name;
+  }
+}
+
 TEST(UNet, RefusesWhatCannotBeBuilt) {
   const auto message = [](auto&& change) {
     UNetConfig config;

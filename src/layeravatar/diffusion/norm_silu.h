@@ -5,8 +5,9 @@
 namespace layeravatar::diffusion {
 
 /// silu(scale * group_norm(x) + shift) without an own affine part in the norm.
-///   x             [B, C, h, w]  float32 on the CPU
-///   scale, shift  [B, C]
+///   x             [B, C, h, w]  on the CPU; float32, or bfloat16 (sums and statistics are float32 or wider, the result
+///                 is bfloat16 with the channels last in memory)
+///   scale, shift  [B, C]        float32
 ///   groups        divides C; eps 1e-5
 /// Differentiable once in x, scale and shift; the bits do not depend on the number of threads.
 /// Throws Error(kInternal) when a shape or type is wrong.

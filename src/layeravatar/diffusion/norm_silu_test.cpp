@@ -50,6 +50,37 @@ TEST(NormSilu, ValueAndGradientsMatchThePlainSteps) {
   expect_like_the_plain_steps({2, 64, 33, 65}, 32);  // more than one chunk of a sum, and a rest
 }
 
+// Inputs that bfloat16 holds exactly, so that only what is written is rounded, by half a unit in the last of 8 bits:
+// the value once; the gradient of x once as a whole and once as the SiLU's part of it.
+TEST(NormSilu, Bfloat16IsTheSameRounded) {
+  for (const auto& [sizes, groups] : {std::pair<std::vector<std::int64_t>, std::int64_t>{{3, 6, 5, 7}, 3}, {{2, 64, 33, 65}, 32}}) {
+    Inputs in = random_inputs(sizes);
+    in.x = in.x.to(torch::kBFloat16).to(torch::kFloat32);
+    in.grad = in.grad.to(torch::kBFloat16).to(torch::kFloat32);
+    const auto want = evaluate(in, torch::kFloat64, [&, g = groups](auto& x, auto& a, auto& b) { return plain(x, a, b, g); });
+    const auto got = evaluate(in, torch::kFloat32, [&, g = groups](auto& x, auto& a, auto& b) {
+      return norm_silu(x.to(torch::kBFloat16), a, b, g).to(torch::kFloat32);
+    });
+    constexpr double kHalfUnit = 1.0 / 256;
+    EXPECT_TRUE(torch::allclose(got[0].to(torch::kFloat64), want[0], kHalfUnit, 1e-5));
+    const double slope = want[1].abs().max().item<double>();
+    EXPECT_LT((got[1] - want[1]).abs().max().item<double>(), 2 * kHalfUnit * slope);
+    for (std::size_t i = 2; i < 4; ++i)
+      EXPECT_LT((got[i] - want[i]).abs().max().item<double>(), 3e-6 * want[i].abs().max().item<double>()) << "part " << i;
+  }
+}
+
+TEST(NormSilu, Bfloat16KeepsNanAndFarValues) {
+  const torch::Tensor shift = torch::zeros({1, 1});
+  const auto run = [&](float second, float scale) {
+    const torch::Tensor x = torch::tensor({0.0F, second}).reshape({1, 1, 1, 2}).to(torch::kBFloat16);
+    return norm_silu(x, torch::full({1, 1}, scale), shift, 1).to(torch::kFloat32).flatten();
+  };
+  EXPECT_NEAR(run(2.0F, 1000.0F)[0].item<float>(), 0.0F, 1e-30F);
+  EXPECT_NEAR(run(2.0F, 1000.0F)[1].item<float>(), 1000.0F, 4.0F);
+  EXPECT_TRUE(torch::isnan(run(std::nanf(""), 1.0F)).all().item<bool>());
+}
+
 TEST(NormSilu, TwoPixelsByHand) {
   // Mean 1, deviation 1 (+- eps): normalised -1 and 1; times 2 plus 1 gives -1 and 3.
   const torch::Tensor y =
@@ -83,6 +114,22 @@ TEST(NormSilu, TakesAnyMemoryOrderAndAnyNumberOfThreads) {
     EXPECT_TRUE(torch::equal(got[i], want[i])) << i;
     EXPECT_TRUE(torch::equal(last[i], want[i])) << i;
   }
+}
+
+TEST(NormSilu, Bfloat16TakesAnyMemoryOrderAndAnyNumberOfThreads) {
+  const Inputs in = random_inputs({2, 12, 33, 65});
+  const auto run = [&](torch::MemoryFormat order) {
+    return evaluate(in, torch::kFloat32, [&](auto& v, auto& a, auto& b) {
+      return norm_silu(v.to(torch::kBFloat16).contiguous(order), a, b, 4).to(torch::kFloat32);
+    });
+  };
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const auto want = run(torch::MemoryFormat::ChannelsLast);
+  omp_set_num_threads(3);
+  const auto got = run(torch::MemoryFormat::Contiguous);
+  omp_set_num_threads(threads);
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_TRUE(torch::equal(got[i], want[i])) << i;
 }
 
 TEST(NormSilu, RefusesWrongShapesByName) {

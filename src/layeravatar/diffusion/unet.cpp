@@ -3,6 +3,10 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 
@@ -31,6 +35,29 @@ Tensor normed_silu(const nn::GroupNorm& norm, const Tensor& x) {
 
 nn::Conv2d conv3(int in, int out, int stride = 1) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, 3).padding(1).stride(stride));
+}
+
+// In the type of x; bfloat16 runs with the channels last in memory, where oneDNN is fastest.
+Tensor convolve(nn::Conv2d conv, const Tensor& x) {
+  if (x.scalar_type() == torch::kFloat32) return conv->forward(x);
+  const auto order = torch::MemoryFormat::ChannelsLast;
+  return torch::conv2d(x.contiguous(order), conv->weight.to(x.scalar_type()).contiguous(order),
+                       conv->bias.to(x.scalar_type()), conv->options.stride(),
+                       conv->weight.size(2) / 2);
+}
+
+// Every pixel twice in both directions.
+Tensor doubled(const Tensor& x) {
+  const std::int64_t batch = x.size(0), channels = x.size(1), rows = x.size(2), columns = x.size(3);
+  if (x.scalar_type() == torch::kFloat32)
+    return nn::functional::interpolate(
+        x, nn::functional::InterpolateFuncOptions().scale_factor(std::vector<double>{2, 2}).mode(torch::kNearest));
+  return x.permute({0, 2, 3, 1})
+      .unsqueeze(3)
+      .unsqueeze(2)
+      .expand({batch, rows, 2, columns, 2, channels})
+      .reshape({batch, 2 * rows, 2 * columns, channels})
+      .permute({0, 3, 1, 2});
 }
 
 template <class Layer>
@@ -87,14 +114,14 @@ struct ResBlock : nn::Module {
     if (in != out) shortcut = register_module("shortcut", nn::Conv2d(nn::Conv2dOptions(in, out, 1)));
   }
   Tensor forward(const Tensor& x, const Tensor& embedding) {
-    Tensor u = first->forward(normed_silu(norm, x));
+    Tensor u = convolve(first, normed_silu(norm, x));
     // (gamma n + beta) (1 + a) + b = gamma (1 + a) n + beta (1 + a) + b
     const std::vector<Tensor> both = modulated->linear->forward(torch::silu(embedding)).chunk(2, 1);
     const Tensor gain = both[0] + 1.0;
     const nn::GroupNorm& inner = modulated->norm;
-    u = second->forward(norm_silu(u, inner->weight * gain, torch::addcmul(both[1], inner->bias.expand_as(gain), gain),
-                                  inner->options.num_groups()));
-    return u + (shortcut.is_empty() ? x : shortcut->forward(x));
+    u = convolve(second, norm_silu(u, inner->weight * gain, torch::addcmul(both[1], inner->bias.expand_as(gain), gain),
+                                   inner->options.num_groups()));
+    return u + (shortcut.is_empty() ? x : convolve(shortcut, x));
   }
 };
 
@@ -109,7 +136,7 @@ struct Attention : nn::Module {
   }
   Tensor forward(const Tensor& x) {
     const std::int64_t batch = x.size(0), channels = x.size(1);
-    const Tensor flat = x.reshape({batch, channels, -1});
+    const Tensor flat = x.to(torch::kFloat32).reshape({batch, channels, -1});
     const std::int64_t per_head = channels / heads;
     // Within each head the channels run q, k, v.
     const std::vector<Tensor> parts =
@@ -117,7 +144,7 @@ struct Attention : nn::Module {
     const double scale = std::pow(static_cast<double>(per_head), -0.25);
     const Tensor weights = torch::softmax(torch::bmm((parts[0] * scale).transpose(1, 2), parts[1] * scale), -1);
     const Tensor out = torch::bmm(parts[2], weights.transpose(1, 2)).reshape({batch, channels, -1});
-    return (flat + proj->forward(out)).reshape(x.sizes());
+    return (flat + proj->forward(out)).reshape(x.sizes()).to(x.scalar_type());
   }
 };
 
@@ -157,12 +184,11 @@ Tensor run(const std::vector<std::shared_ptr<nn::Module>>& parts, Tensor x, cons
     else if (auto* attention = dynamic_cast<Attention*>(part.get()))
       x = attention->forward(x);
     else if (auto* down = dynamic_cast<Down*>(part.get()))
-      x = down->conv->forward(x);
+      x = convolve(down->conv, x);
     else if (auto* up = dynamic_cast<Up*>(part.get()))
-      x = up->conv->forward(nn::functional::interpolate(
-          x, nn::functional::InterpolateFuncOptions().scale_factor(std::vector<double>{2, 2}).mode(torch::kNearest)));
-    else if (auto* conv = dynamic_cast<nn::Conv2dImpl*>(part.get()))
-      x = conv->forward(x);
+      x = convolve(up->conv, doubled(x));
+    else if (auto conv = std::dynamic_pointer_cast<nn::Conv2dImpl>(part))
+      x = convolve(nn::Conv2d(conv), x);
     else
       throw Error(ErrorKind::kInternal, "unknown part of a U-Net block");
   }
@@ -170,6 +196,18 @@ Tensor run(const std::vector<std::shared_ptr<nn::Module>>& parts, Tensor x, cons
 }
 
 }  // namespace
+
+Precision precision_named(const std::string& name) {
+  if (name == "fp32") return Precision::kFloat32;
+  if (name == "bf16") return Precision::kBfloat16;
+  if (name != "auto") throw Error(ErrorKind::kConfig, fmt::format("precision = {}, must be fp32, bf16 or auto", name));
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  constexpr unsigned kAmxBf16 = 1U << 22;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0) return Precision::kBfloat16;
+#endif
+  return Precision::kFloat32;
+}
 
 void UNetConfig::check() const {
   const auto require = [](bool good, const std::string& name, const std::string& value, const std::string& range) {
@@ -255,7 +293,7 @@ Tensor UNet::forward(const Tensor& x, const Tensor& t) {
   tensor::expect_shape(t, {x.size(0)}, "t");
   const Tensor embedding = static_cast<TimeEmbedding&>(*time_embedding_).forward(t);
   std::vector<Tensor> skips;
-  Tensor h = x;
+  Tensor h = precision_ == Precision::kBfloat16 ? x.to(torch::kBFloat16, false, false, torch::MemoryFormat::ChannelsLast) : x;
   for (const auto& block : *in_blocks_) {
     h = run(static_cast<Block&>(*block).parts, h, embedding);
     skips.push_back(h);
@@ -268,7 +306,7 @@ Tensor UNet::forward(const Tensor& x, const Tensor& t) {
     skips.pop_back();
   }
   auto& head = static_cast<Head&>(*out_);
-  return head.conv->forward(normed_silu(head.gn, h));
+  return head.conv->forward(normed_silu(head.gn, h.to(torch::kFloat32)));
 }
 
 }  // namespace layeravatar::diffusion

@@ -19,4 +19,11 @@ void norm_silu_backward(const NormSiluShape& shape, const float* grad_y, const f
                         const float* shift, const float* mean, const float* inverse_deviation, float* grad_x,
                         float* grad_scale, float* grad_shift);
 
+/// The same on bfloat16 (its bits) in the order [batch, pixels, channels]; sums and statistics are wider.
+void norm_silu_forward_bf16(const NormSiluShape& shape, double eps, const std::uint16_t* x, const float* scale,
+                            const float* shift, std::uint16_t* y, float* mean, float* inverse_deviation);
+void norm_silu_backward_bf16(const NormSiluShape& shape, const std::uint16_t* grad_y, const std::uint16_t* x,
+                             const float* scale, const float* shift, const float* mean, const float* inverse_deviation,
+                             std::uint16_t* grad_x, float* grad_scale, float* grad_shift);
+
 }  // namespace layeravatar::diffusion
