@@ -1,0 +1,50 @@
+#include "layeravatar/avatar/layer_order.h"
+
+#include <torch/torch.h>
+
+#include <vector>
+
+#include "layeravatar/avatar/kernels/nearest_kernel.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::avatar {
+
+LayerOrder::LayerOrder(const templates::LayeredTemplate& layers) {
+  const std::vector<float> positions = layers.shifted_positions();
+  const auto body = static_cast<std::size_t>(layers.body_count());
+  std::vector<std::int64_t> outer, skin;
+  std::vector<float> queries, normals, rest;
+  for (std::size_t i = body; i < layers.labels.size(); ++i) {
+    outer.push_back(static_cast<std::int64_t>(i));
+    queries.insert(queries.end(), {positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]});
+  }
+  if (body > 0)
+    for (const std::int32_t b : nearest_points({positions.data(), 3 * body}, queries)) skin.push_back(b);
+  else
+    outer.clear();
+  for (std::size_t k = 0; k < skin.size(); ++k) {
+    const auto i = static_cast<std::size_t>(outer[k]), b = static_cast<std::size_t>(skin[k]);
+    float along = 0;
+    for (std::size_t axis = 0; axis < 3; ++axis) {
+      const float n = layers.frames[9 * b + 3 * axis + 2];
+      normals.push_back(n);
+      along += n * (positions[3 * i + axis] - positions[3 * b + axis]);
+    }
+    rest.push_back(along);
+  }
+  const auto pairs = static_cast<std::int64_t>(skin.size());
+  outer_ = torch::tensor(outer, torch::kInt64);
+  skin_ = torch::tensor(skin, torch::kInt64);
+  normals_ = tensor::from_floats(normals, {pairs, 3});
+  rest_ = tensor::from_floats(rest, {pairs});
+}
+
+torch::Tensor LayerOrder::loss(const torch::Tensor& offset, const torch::Tensor& opacity) const {
+  if (rest_.numel() == 0) return offset.sum() * 0.0;
+  const torch::Tensor apart = offset.index_select(0, outer_) - offset.index_select(0, skin_);
+  const torch::Tensor distance = rest_ + (apart * normals_).sum(1);
+  const torch::Tensor missing = torch::relu(1.0 - distance / kMargin);
+  return (opacity.detach().index_select(0, outer_) * missing.square()).mean();
+}
+
+}  // namespace layeravatar::avatar

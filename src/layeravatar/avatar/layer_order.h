@@ -1,0 +1,27 @@
+// Clothes, hair and shoes outside of the skin: a constraint of the default profile, which the release does not have.
+#pragma once
+#include <torch/types.h>
+
+#include "layeravatar/templates/layered_template.h"
+
+namespace layeravatar::avatar {
+
+/// Pairs each Gaussian of the outer layers with the nearest body Gaussian of the template. With d the distance of the
+/// two displaced points along the body Gaussian's normal (its frame's third column, canonical space),
+///   loss = mean over the pairs of opacity relu(1 - d / margin)^2
+/// so that a garment's visible Gaussians stay `margin` metres or more in front of the skin below them.
+class LayerOrder {
+ public:
+  static constexpr double kMargin = 0.006;  // metres
+
+  explicit LayerOrder(const templates::LayeredTemplate& layers);
+  /// offset [N, 3] metres, opacity [N] (taken as constants) -> scalar, differentiable in the offsets; 0 without pairs.
+  [[nodiscard]] torch::Tensor loss(const torch::Tensor& offset, const torch::Tensor& opacity) const;
+
+ private:
+  torch::Tensor outer_, skin_;  // [K] int64: the two Gaussians of each pair
+  torch::Tensor normals_;       // [K, 3] of the body Gaussians
+  torch::Tensor rest_;          // [K] distance along the normal without offsets
+};
+
+}  // namespace layeravatar::avatar
