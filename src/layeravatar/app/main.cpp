@@ -1,5 +1,7 @@
 // layeravatar <command>: see spec/product.md section 3.
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
+#include <malloc.h>
 #include <omp.h>
 
 #include <csignal>
@@ -70,7 +72,10 @@ int run(int argc, char** argv) {
     const bool cuda = common.device.starts_with("cuda");
     throw Error(cuda ? ErrorKind::kDevice : ErrorKind::kConfig, fmt::format("--device {}: this build has cpu only", common.device));
   }
-  if (common.threads > 0) omp_set_num_threads(common.threads);
+  // LibTorch sets its own count at its first parallel loop, half of what there is where it takes cores for siblings.
+  const int threads = common.threads > 0 ? common.threads : omp_get_max_threads();
+  omp_set_num_threads(threads);
+  at::set_num_threads(threads);
   return chosen.run();
 }
 
@@ -78,6 +83,11 @@ int run(int argc, char** argv) {
 }  // namespace layeravatar::app
 
 int main(int argc, char** argv) {
+  // Tensors come and go by the step. Kept in the heap, their pages are not cleared and mapped anew each time.
+  constexpr int kKept = 1 << 30, kGrowth = 1 << 26;
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, kKept);
+  mallopt(M_TOP_PAD, kGrowth);
   std::signal(SIGINT, [](int) { layeravatar::app::stop_requested = true; });
   std::signal(SIGTERM, [](int) { layeravatar::app::stop_requested = true; });
   try {
