@@ -27,6 +27,7 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--seed", o->seed, "avatar i is drawn from seed + i");
   command->add_option("--steps", o->steps, "sampling steps, 1..1000");
   command->add_option("--sampler", o->sampler, "ddim or ddpm");
+  command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it)");
   command->add_option("--noise", o->noise, "initial noise, .npy [count, 12, h, 3h], instead of the seed");
   command->add_option("--views", o->views, "pictures around each avatar");
   command->add_option("--size", o->size, "pixels of the pictures (0: the pack's)");

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/ply.h"
@@ -18,12 +19,6 @@ namespace layeravatar::produce {
 namespace {
 
 namespace fs = std::filesystem;
-
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot make the folder: {}", folder.string(), error.message()));
-}
 
 void require_range(const char* name, int value, int low, int high) {
   if (value < low || value > high) throw Error(ErrorKind::kConfig, fmt::format("{} = {}, must be in {}..{}", name, value, low, high));
@@ -108,6 +103,7 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   if (o.sampler != "ddim" && o.sampler != "ddpm") throw Error(ErrorKind::kConfig, fmt::format("sampler = {}, must be ddim or ddpm", o.sampler));
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
+  if (studio.unet) studio.unet->set_precision(diffusion::precision_named(o.precision));
   make_folder(o.output);
   SamplingOptions sampling;
   sampling.steps = o.steps;

@@ -18,6 +18,7 @@ struct GenerateOptions {
   std::uint64_t seed = 0;         // avatar i has seed + i
   int steps = 50;
   std::string sampler = "ddim";
+  std::string precision = "auto";  // of the denoiser: fp32, bf16, or auto (bf16 where the processor has it)
   std::filesystem::path noise;    // .npy [count, 12, h, 3h] instead of the seed
   int views = 36;                 // pictures around each avatar
   int size = 0;                   // pixels; 0: the pack's

@@ -7,6 +7,7 @@
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/sampler.h"
+#include "layeravatar/io/label_colours.h"
 #include "layeravatar/nn/named_tensors.h"
 #include "layeravatar/tensor/convert.h"
 
@@ -131,8 +132,10 @@ torch::Tensor label_map(const splat::RenderOutputs& o) {
 io::Image panels(const splat::RenderOutputs& o) {
   std::vector<io::Image> parts = {picture(o.full)};
   for (int c = 0; c < 5; ++c) parts.push_back(picture(o.components[c]));
-  // White, then body, top, hair, shoes, bottom.
-  const torch::Tensor palette = torch::tensor({255, 255, 255, 240, 190, 160, 205, 60, 60, 235, 200, 70, 60, 90, 200, 70, 165, 95}).reshape({6, 3}).to(torch::kFloat32) / 255.0;
+  torch::Tensor palette = torch::empty({6, 3});
+  for (std::int64_t label = 0; label < 6; ++label)
+    for (std::int64_t k = 0; k < 3; ++k)
+      palette[label][k] = io::kLabelColours[static_cast<std::size_t>(label)][static_cast<std::size_t>(k)] / 255.0F;
   const torch::Tensor labels = label_map(o).to(torch::kInt64);
   parts.push_back(picture(palette.index_select(0, labels.flatten()).reshape({labels.size(0), labels.size(1), 3}).permute({2, 0, 1}).contiguous()));
   return tile(parts, static_cast<int>(parts.size()));
