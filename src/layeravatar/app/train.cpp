@@ -21,6 +21,7 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--body", o->files.body, "body made by `people body`")->required();
   command->add_option("--run", o->files.run, "folder of checkpoints and logs")->required();
   command->add_option("--pack", o->files.pack, "where the finished pack goes (default: in the run's folder)");
+  command->add_option("--init", o->files.init, "pack whose networks a new run starts from");
   command->add_flag("--resume", o->files.resume, "go on from the newest checkpoint");
   command->add_flag("--export-only", o->files.export_only, "write the pack of the newest checkpoint, train nothing");
   command->callback([=, &common, &chosen] {

@@ -25,6 +25,7 @@ avatar::ModelPack make_pack(const Trainer& trainer, const std::vector<body::Pose
   pack.body = trainer.scaffold().deformer->body();
   pack.decoder = nn::named_tensors(*trainer.learned().decoder_ema);
   pack.unet = nn::named_tensors(*trainer.learned().unet_ema);
+  pack.activation = trainer.learned().activation;
   std::vector<torch::Tensor> planes;
   torch::Tensor betas = torch::empty({trainer.codes().size(), 10});
   const torch::NoGradGuard no_grad;

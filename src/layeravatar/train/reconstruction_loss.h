@@ -11,9 +11,10 @@
 
 namespace layeravatar::train {
 
-/// Weights of section 1.4, one stage's row.
+/// Weights of section 1.4, one stage's row; `order` is the default profile's own (avatar::LayerOrder).
 struct LossWeights {
-  double pixel = 18, seg = 18, inner = 5, skin = 0.5, opacity = 0.5, offset = 5, tv = 0.5, perceptual = 0;
+  double pixel = 18, seg = 18, inner = 5, skin = 0.5, opacity = 0.5, offset = 5, tv = 0.5, perceptual = 0,
+         order = 0;
 };
 
 /// kappa = 1 - exp(-loss_coef * pixels of all loaded views).

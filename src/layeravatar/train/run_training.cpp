@@ -43,6 +43,7 @@ OpenRun open_run(const TrainingFiles& files, const std::function<void(const std:
   RunOptions options;
   options.folder = files.run;
   options.resume = files.resume;
+  if (!files.init.empty()) options.start = std::make_shared<avatar::ModelPack>(avatar::read_pack(files.init));
   options.say = say;
   options.stop = stop;
   out.trainer = std::make_unique<Trainer>(config, body.model, data::cc0_template(body),

@@ -15,6 +15,7 @@ struct TrainingFiles {
   std::filesystem::path body;            // the CC0 body, .npz
   std::filesystem::path run;             // folder of checkpoints and logs
   std::filesystem::path pack;            // where the finished pack goes; empty: <run>/pack.safetensors
+  std::filesystem::path init;            // pack whose networks a new run starts from; empty: none
   bool resume = false;
   bool export_only = false;              // write the pack of the newest checkpoint and train nothing
 };

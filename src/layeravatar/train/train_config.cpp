@@ -6,6 +6,7 @@
 #include <set>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/unet.h"
 
 namespace layeravatar::train {
 namespace {
@@ -83,6 +84,7 @@ void TrainConfig::check() const {
   require(unet_base_channels >= 2 && unet_base_channels % 2 == 0, "unet-base-channels", unet_base_channels, "even, >= 2");
   require(!unet_channel_factors.empty(), "unet-channel-factors", unet_channel_factors.size(), "a list");
   require(unet_scenes >= 1, "unet-scenes", unet_scenes, ">= 1");
+  diffusion::precision_named(unet_precision);
   require(unet_lr > 0, "unet-lr", unet_lr, "> 0");
   require(decoder_lr > 0, "decoder-lr", decoder_lr, "> 0");
   require(log_every > 0, "log-every", log_every, "> 0");

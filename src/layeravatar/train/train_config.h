@@ -33,6 +33,7 @@ struct Stage {
     field("opacity", s.weights.opacity, "weight of the body's opacity entropy");
     field("offset", s.weights.offset, "weight of the squared offsets");
     field("tv", s.weights.tv, "weight of the total variation of the attribute maps");
+    field("order", s.weights.order, "weight that keeps the outer layers in front of the skin (not in the release)");
     field("perceptual", s.weights.perceptual, "weight of the perceptual loss");
   }
 };
@@ -51,6 +52,7 @@ struct TrainConfig {
   std::vector<double> unet_channel_factors{0.5, 1, 2, 2};
   std::vector<int> unet_attention{16, 8};
   int unet_scenes = 1;                   // codes in each U-Net step; those beyond the step's own scenes come from the cache
+  std::string unet_precision = "fp32";   // fp32, bf16, or auto: whichever this processor is fastest at
   double unet_lr = 1e-4;
   double decoder_lr = 1e-3;
   std::int64_t warmup = 500;
@@ -77,6 +79,7 @@ struct TrainConfig {
     field("unet-channel-factors", c.unet_channel_factors, "channels of each level over the base");
     field("unet-attention", c.unet_attention, "attention resolutions, as divisors of the smaller side");
     field("unet-scenes", c.unet_scenes, "codes in each step of the U-Net");
+    field("unet-precision", c.unet_precision, "fp32, bf16 or auto: arithmetic between the U-Net's layers");
     field("unet-lr", c.unet_lr, "Adam step size of the U-Net");
     field("decoder-lr", c.decoder_lr, "Adam step size of the decoder");
     field("warmup", c.warmup, "iterations of linear warm-up");

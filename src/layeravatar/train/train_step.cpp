@@ -39,6 +39,12 @@ void require_finite_gradients(const torch::nn::Module& module, const std::string
     if (p.value().grad().defined()) require_finite(p.value().grad(), "gradient of " + name + "." + p.key(), iteration);
 }
 
+bool all_finite(const torch::nn::Module& module) {
+  for (const torch::Tensor& p : module.parameters())
+    if (p.grad().defined() && !std::isfinite(p.grad().sum().item<double>())) return false;
+  return true;
+}
+
 void set_trainable(torch::nn::Module& module, bool on) {
   for (torch::Tensor& p : module.parameters()) p.requires_grad_(on);
 }
@@ -75,16 +81,22 @@ Evaluation evaluate(const Scaffold& scaffold, Learned& learned, const StepInput&
   const auto images = scenes * static_cast<std::int64_t>(views.size());
   const ImageTermScales scales = image_term_scales(stage.weights, kappa_value, images, pixels);
   std::array<double, kImageTerms> terms{};
-  double offset_term = 0, psnr = 0;
+  double offset_term = 0, order_term = 0, psnr = 0;
   torch::Tensor sample_gradients = torch::empty_like(samples);
   for (std::int64_t s = 0; s < scenes; ++s) {
     const SceneBatch& scene = input.scenes[static_cast<std::size_t>(s)];
     const torch::Tensor own = samples[s].detach().requires_grad_(true);
     const avatar::GaussianAttributes attributes = avatar::attributes_from_samples(own);
     const torch::Tensor skin = attributes.rgb.detach().index_select(0, scaffold.face_points).mean(0);
-    const torch::Tensor offsets = offset_regulariser(attributes.offset, scaffold.offset_masks) *
-                                  (stage.weights.offset / static_cast<double>(scenes));
+    torch::Tensor offsets = offset_regulariser(attributes.offset, scaffold.offset_masks) *
+                            (stage.weights.offset / static_cast<double>(scenes));
     offset_term += offsets.item<double>();
+    if (stage.weights.order > 0) {
+      const torch::Tensor order = scaffold.layer_order->loss(attributes.offset, attributes.opacity) *
+                                  (stage.weights.order / static_cast<double>(scenes));
+      order_term += order.item<double>();
+      offsets = offsets + order;
+    }
     const splat::Gaussians posed = scaffold.deformer->pose(attributes, scaffold.deformer->prepare(scene.params));
     const splat::Gaussians leaves{leaf_of(posed.means), leaf_of(posed.covariances), leaf_of(posed.colours),
                                   leaf_of(posed.opacities), posed.components};
@@ -118,6 +130,7 @@ Evaluation evaluate(const Scaffold& scaffold, Learned& learned, const StepInput&
   out.terms = {{"pixel_loss", terms[0]}, {"seg_loss", terms[1]},    {"seg_inner_loss", terms[2]},
                {"reg_rgb", terms[3]},    {"reg_opacity", terms[4]}, {"reg_offset", offset_term},
                {"reg_loss", tv_term}};
+  if (stage.weights.order > 0) out.terms["reg_order"] = order_term;
   double total = 0;
   for (const auto& [name, value] : out.terms) total += value;
   out.terms["loss_decoder"] = total;
@@ -153,11 +166,22 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
   std::vector<torch::Tensor> prior;
   if (stage.diffusion) {
     for (const torch::Tensor& code : input.more_codes) all.push_back(code);
-    learned.unet_adam->zero_grad();
-    const torch::Tensor x0 = learned.activation.forward(torch::stack(all));
-    const diffusion::TrainingLoss loss =
-        diffusion::training_loss(*learned.unet, scaffold.schedule, x0, input.timesteps, input.noise);
-    loss.value.backward();
+    diffusion::TrainingLoss loss;
+    const auto backward = [&] {
+      learned.unet_adam->zero_grad();
+      for (torch::Tensor& leaf : leaves) leaf.mutable_grad() = torch::Tensor();
+      const torch::Tensor x0 = learned.activation.forward(torch::stack(all));
+      loss = diffusion::training_loss(*learned.unet, scaffold.schedule, x0, input.timesteps, input.noise);
+      loss.value.backward();
+    };
+    backward();
+    // Once in about a thousand steps oneDNN 2.6 returns NaN in a bfloat16 weight gradient whose inputs are finite.
+    if (learned.unet->precision() == diffusion::Precision::kBfloat16 && !all_finite(*learned.unet)) {
+      learned.unet->set_precision(diffusion::Precision::kFloat32);
+      backward();
+      learned.unet->set_precision(diffusion::Precision::kBfloat16);
+      log["unet_repeated_in_fp32"] = 1;
+    }
     log["loss_ddpm_mse"] = loss.value.item<double>();
     for (std::size_t q = 0; q < loss.quartiles.size(); ++q)
       log["loss_mse_quartile_" + std::to_string(q)] = loss.quartiles[q];

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "layeravatar/avatar/decoder.h"
+#include "layeravatar/avatar/layer_order.h"
 #include "layeravatar/avatar/plane_activation.h"
 #include "layeravatar/deform/deformer.h"
 #include "layeravatar/diffusion/schedule.h"
@@ -26,6 +27,7 @@ struct Scaffold {
   std::shared_ptr<const deform::Deformer> deformer;
   std::shared_ptr<const avatar::MapSampler> sampler;
   OffsetMasks offset_masks;
+  std::shared_ptr<const avatar::LayerOrder> layer_order;  // needed where a stage gives it weight
   torch::Tensor face_points;  // [F] int64: body points whose mean colour is the skin colour
   diffusion::Schedule schedule;
 };

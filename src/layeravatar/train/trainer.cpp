@@ -11,6 +11,7 @@
 #include <random>
 
 #include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/unet.h"
 #include "layeravatar/io/safetensors.h"
@@ -38,6 +39,7 @@ Scaffold make_scaffold(const body::BodyModel& body, const templates::LayeredTemp
   for (std::int64_t i = 0; i < layers.count(); ++i)
     is_body.data_ptr<float>()[i] = layers.labels[static_cast<std::size_t>(i)] == 1 ? 1.0F : 0.0F;
   out.offset_masks = {is_body, mask_tensor(layers.hands_mask), mask_tensor(layers.offset_mask())};
+  out.layer_order = std::make_shared<avatar::LayerOrder>(layers);
   out.face_points = mask_tensor(layers.face_mask).nonzero().squeeze(1);
   return out;
 }
@@ -54,6 +56,7 @@ Learned make_learned(const TrainConfig& config) {
   out.decoder_ema = std::make_shared<avatar::Decoder>();
   out.unet = std::make_shared<diffusion::UNet>(unet);
   out.unet_ema = std::make_shared<diffusion::UNet>(unet);
+  out.unet->set_precision(diffusion::precision_named(config.unet_precision));
   nn::load_named_tensors(*out.decoder_ema, nn::named_tensors(*out.decoder), "decoder");
   nn::load_named_tensors(*out.unet_ema, nn::named_tensors(*out.unet), "unet");
   out.decoder_ema->eval();
@@ -105,12 +108,6 @@ std::vector<fs::path> checkpoints(const fs::path& run_folder) {
   return out;
 }
 
-void make_folder(const fs::path& folder) {
-  std::error_code error;
-  fs::create_directories(folder, error);
-  if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot make the folder: {}", folder.string(), error.message()));
-}
-
 }  // namespace
 
 Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64_t iteration) {
@@ -149,6 +146,7 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
     throw Error(ErrorKind::kConfig, fmt::format("{}: holds a run at {}; give --resume or another folder",
                                                 options_.folder.string(), newest.filename().string()));
   if (!newest.empty()) load_checkpoint(newest);
+  if (newest.empty() && options_.start) start_from(*options_.start);
   write_file(options_.folder / "config.json", to_json(config_));
 }
 
@@ -229,11 +227,8 @@ void Trainer::run() {
 }
 
 void Trainer::save_checkpoint() const {
-  const fs::path folder = options_.folder / "checkpoints";
-  const fs::path temporary = folder / (file_name(iteration_) + ".partial");
-  std::error_code ignored;
-  fs::remove_all(temporary, ignored);
-  make_folder(temporary);
+  const fs::path final_name = options_.folder / "checkpoints" / file_name(iteration_);
+  AtomicFolder folder(final_name);
   io::SafeTensors state;
   append(state.tensors, "decoder", nn::named_tensors(*learned_.decoder));
   append(state.tensors, "decoder_ema", nn::named_tensors(*learned_.decoder_ema));
@@ -246,23 +241,26 @@ void Trainer::save_checkpoint() const {
   state.metadata = {{"iteration", std::to_string(iteration_)},
                     {"config", to_json(config_)},
                     {"template", template_hash(scaffold_.deformer->layers())}};
-  try {
-    io::write_safetensors(temporary / "state.safetensors", state);
-    io::write_safetensors(temporary / "codes.safetensors", {codes_.to_arrays(), {}});
-  } catch (...) {
-    fs::remove_all(temporary, ignored);
-    throw;
-  }
-  const fs::path final_name = folder / file_name(iteration_);
+  io::write_safetensors(folder.temporary() / "state.safetensors", state);
+  io::write_safetensors(folder.temporary() / "codes.safetensors", {codes_.to_arrays(), {}});
+  std::error_code ignored;
   fs::remove_all(final_name, ignored);
-  std::error_code error;
-  fs::rename(temporary, final_name, error);
-  if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot rename: {}", final_name.string(), error.message()));
+  folder.commit();
   std::vector<fs::path> all = checkpoints(options_.folder);
   while (static_cast<int>(all.size()) > config_.keep_checkpoints) {
     fs::remove_all(all.front(), ignored);
     all.erase(all.begin());
   }
+}
+
+void Trainer::start_from(const avatar::ModelPack& pack) {
+  if (template_hash(pack.layers) != template_hash(scaffold_.deformer->layers()))
+    throw Error(ErrorKind::kInput, "the pack to start from has another template");
+  for (const auto& decoder : {learned_.decoder, learned_.decoder_ema})
+    nn::load_named_tensors(*decoder, pack.decoder, "the pack to start from: decoder");
+  for (const auto& unet : {learned_.unet, learned_.unet_ema})
+    nn::load_named_tensors(*unet, pack.unet, "the pack to start from: denoiser");
+  learned_.activation = pack.activation;
 }
 
 void Trainer::load_checkpoint(const fs::path& folder) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "layeravatar/avatar/pack.h"
 #include "layeravatar/body/body_model.h"
 #include "layeravatar/templates/layered_template.h"
 #include "layeravatar/train/train_step.h"
@@ -31,6 +32,7 @@ Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64
 struct RunOptions {
   std::filesystem::path folder;
   bool resume = false;
+  std::shared_ptr<const avatar::ModelPack> start;    // networks that a new run starts from; codes start anew
   std::function<void(const std::string&)> say;       // one line of progress
   const std::atomic<bool>* stop = nullptr;           // set by Ctrl-C
 };
@@ -38,7 +40,8 @@ struct RunOptions {
 class Trainer {
  public:
   /// Builds everything from the configuration; with `resume`, continues from the newest checkpoint of the folder.
-  /// Throws Error(kConfig) when the folder holds another run and `resume` is not given.
+  /// Throws Error(kConfig) when the folder holds another run and `resume` is not given, Error(kInput) when the pack to
+  /// start from has another template or networks of other sizes.
   Trainer(TrainConfig config, const body::BodyModel& body, const templates::LayeredTemplate& layers,
           std::shared_ptr<SceneSource> source, RunOptions options);
 
@@ -57,6 +60,7 @@ class Trainer {
   void save_checkpoint() const;
 
  private:
+  void start_from(const avatar::ModelPack& pack);
   void load_checkpoint(const std::filesystem::path& folder);
 
   TrainConfig config_;

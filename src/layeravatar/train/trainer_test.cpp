@@ -7,6 +7,7 @@
 #include "layeravatar/body/smplx_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
+#include "layeravatar/nn/named_tensors.h"
 
 namespace layeravatar::train {
 namespace {
@@ -82,6 +83,34 @@ TEST_F(TrainerRun, ARunIsNotOverwrittenAndAnotherTemplateIsRefused) {
     EXPECT_EQ(e.kind(), ErrorKind::kInput);
     EXPECT_NE(std::string(e.what()).find("another template"), std::string::npos) << e.what();
   }
+}
+
+TEST_F(TrainerRun, ANewRunStartsFromAPacksNetworks) {
+  Trainer first = open("first", 3, false);
+  first.run();
+  auto pack = std::make_shared<avatar::ModelPack>();
+  pack->layers = layers;
+  pack->decoder = nn::named_tensors(*first.learned().decoder_ema);
+  pack->unet = nn::named_tensors(*first.learned().unet_ema);
+  pack->activation = first.learned().activation;
+  RunOptions options;
+  options.folder = folder / "second";
+  options.start = pack;
+  const auto start = [&] { return Trainer(config(3), body, layers, std::make_shared<RandomScenes>(), options); };
+  {
+    const Trainer second = start();
+    EXPECT_EQ(second.iteration(), 0);
+    for (const auto& net : {second.learned().decoder, second.learned().decoder_ema})
+      for (const auto& [name, value] : nn::named_tensors(*net)) EXPECT_TRUE(torch::equal(value, pack->decoder.at(name))) << name;
+    for (const auto& net : {second.learned().unet, second.learned().unet_ema})
+      for (const auto& [name, value] : nn::named_tensors(*net)) EXPECT_TRUE(torch::equal(value, pack->unet.at(name))) << name;
+    EXPECT_TRUE(torch::equal(second.learned().activation.running_var(), pack->activation.running_var()));
+  }
+  pack->layers.uvs[0] = 1 - pack->layers.uvs[0];
+  EXPECT_THROW(start(), Error);
+  pack->layers = layers;
+  pack->unet.begin()->second = torch::zeros({3, 2});
+  EXPECT_THROW(start(), Error);
 }
 
 TEST_F(TrainerRun, DrawsEverySceneOncePerEpoch) {
