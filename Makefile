@@ -25,7 +25,8 @@ asan: packages
 	cmake --build --preset asan
 	ctest --preset asan
 
-# Pictures from the shipped pack. The walk is CMU motion from Debian's assimp-testmodels.
+# Pictures from the shipped pack. The walk is CMU motion from Debian's assimp-testmodels: 01_03 walks at its beginning and
+# again, facing the camera, from frame 3344; between them it climbs and swings.
 PROGRAM := build/release/layeravatar
 PACK := models/default.safetensors
 WALK := /usr/share/assimp/models/BVH/01_03.bvh
@@ -33,7 +34,7 @@ demo: build
 	@test -f $(PACK) || { echo "demo: $(PACK) is not there yet; 'make train-default' makes it in some hours"; exit 3; }
 	@echo "== four avatars, a walk and a change of clothes into build/demo"
 	$(PROGRAM) generate --model $(PACK) --count 4 --seed 7 -o build/demo/avatars
-	$(PROGRAM) animate --model $(PACK) --avatar build/demo/avatars/avatar_0000.safetensors --motion $(WALK) --frames 75 -o build/demo/walk
+	$(PROGRAM) animate --model $(PACK) --avatar build/demo/avatars/avatar_0000.safetensors --motion $(WALK) --start 3344 --frames 60 -o build/demo/walk
 	$(PROGRAM) transfer --model $(PACK) --base build/demo/avatars/avatar_0000.safetensors \
 	  --top build/demo/avatars/avatar_0001.safetensors --shoes build/demo/avatars/avatar_0002.safetensors -o build/demo/swap
 	@echo "== look at build/demo/avatars/contact_sheet.png, build/demo/avatars/turntable.mp4, build/demo/walk/animation.mp4, build/demo/swap/swap.png"
@@ -52,5 +53,6 @@ train-default: build
 bench: packages
 	@echo "== benchmarks of the kernels"
 	cmake --preset release -DLAV_BUILD_BENCH=ON
-	cmake --build --preset release --target splat_bench
-	@uname -srm; grep -m1 'model name' /proc/cpuinfo; find build/release -name splat_bench -type f -exec {} \;
+	cmake --build --preset release --target splat_bench --target unet_bench
+	@uname -srm; grep -m1 'model name' /proc/cpuinfo; nproc
+	find build/release -name '*_bench' -type f -exec env OMP_NUM_THREADS=$$(nproc) {} \;

@@ -1,5 +1,6 @@
 # lav_add_library(splat SOURCES a.cpp ... LINKS lav::core ... [TORCH])   one library per folder
 # lav_add_test(splat SOURCES a_test.cpp ... [LINKS ...])                 one test program per library
+# lav_add_bench(splat SOURCE b_bench.cpp)                                b_bench from bench/, on Google Benchmark
 # g++ 12 reports -Wrestrict inside std::string (GCC bug 105329) and -Wfree-nonheap-object inside std::vector falsely.
 set(LAV_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wno-restrict -Wno-free-nonheap-object -Werror)
 
@@ -32,4 +33,15 @@ function(lav_add_test name)
   target_compile_definitions(${name}_test PRIVATE LAV_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
   target_link_libraries(${name}_test PRIVATE lav::${name} ${A_LINKS} GTest::gtest GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name}_test)
+endfunction()
+
+function(lav_add_bench name)
+  if(NOT LAV_BUILD_BENCH)
+    return()
+  endif()
+  cmake_parse_arguments(A "" "SOURCE" "" ${ARGN})
+  find_package(benchmark REQUIRED)
+  cmake_path(GET A_SOURCE STEM program)
+  add_executable(${program} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/${A_SOURCE})
+  target_link_libraries(${program} PRIVATE lav::${name} benchmark::benchmark)
 endfunction()
