@@ -37,13 +37,15 @@ nn::Conv2d conv3(int in, int out, int stride = 1) {
   return nn::Conv2d(nn::Conv2dOptions(in, out, 3).padding(1).stride(stride));
 }
 
-// In the type of x; bfloat16 runs with the channels last in memory, where oneDNN is fastest.
+// In the type of x; bfloat16 runs with the channels last in memory, where oneDNN is fastest. Its weight gradient reads
+// memory that nobody wrote when it pads above and below wide images (2.6.3 with AMX): those rows are padded here.
 Tensor convolve(nn::Conv2d conv, const Tensor& x) {
   if (x.scalar_type() == torch::kFloat32) return conv->forward(x);
   const auto order = torch::MemoryFormat::ChannelsLast;
-  return torch::conv2d(x.contiguous(order), conv->weight.to(x.scalar_type()).contiguous(order),
-                       conv->bias.to(x.scalar_type()), conv->options.stride(),
-                       conv->weight.size(2) / 2);
+  const std::int64_t border = conv->weight.size(2) / 2;
+  const Tensor padded = border == 0 ? x : torch::constant_pad_nd(x, {0, 0, border, border});
+  return torch::conv2d(padded.contiguous(order), conv->weight.to(x.scalar_type()).contiguous(order),
+                       conv->bias.to(x.scalar_type()), conv->options.stride(), torch::IntArrayRef{0, border});
 }
 
 // Every pixel twice in both directions.

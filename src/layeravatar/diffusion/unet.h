@@ -38,7 +38,6 @@ class UNet : public torch::nn::Module {
   /// x [B, C, h, w], t [B] integer steps -> [B, C, h, w].
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
   void set_precision(Precision precision) { precision_ = precision; }
-  [[nodiscard]] Precision precision() const { return precision_; }
   [[nodiscard]] const UNetConfig& config() const { return config_; }
 
  private:

@@ -39,12 +39,6 @@ void require_finite_gradients(const torch::nn::Module& module, const std::string
     if (p.value().grad().defined()) require_finite(p.value().grad(), "gradient of " + name + "." + p.key(), iteration);
 }
 
-bool all_finite(const torch::nn::Module& module) {
-  for (const torch::Tensor& p : module.parameters())
-    if (p.grad().defined() && !std::isfinite(p.grad().sum().item<double>())) return false;
-  return true;
-}
-
 void set_trainable(torch::nn::Module& module, bool on) {
   for (torch::Tensor& p : module.parameters()) p.requires_grad_(on);
 }
@@ -166,22 +160,11 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
   std::vector<torch::Tensor> prior;
   if (stage.diffusion) {
     for (const torch::Tensor& code : input.more_codes) all.push_back(code);
-    diffusion::TrainingLoss loss;
-    const auto backward = [&] {
-      learned.unet_adam->zero_grad();
-      for (torch::Tensor& leaf : leaves) leaf.mutable_grad() = torch::Tensor();
-      const torch::Tensor x0 = learned.activation.forward(torch::stack(all));
-      loss = diffusion::training_loss(*learned.unet, scaffold.schedule, x0, input.timesteps, input.noise);
-      loss.value.backward();
-    };
-    backward();
-    // Once in about a thousand steps oneDNN 2.6 returns NaN in a bfloat16 weight gradient whose inputs are finite.
-    if (learned.unet->precision() == diffusion::Precision::kBfloat16 && !all_finite(*learned.unet)) {
-      learned.unet->set_precision(diffusion::Precision::kFloat32);
-      backward();
-      learned.unet->set_precision(diffusion::Precision::kBfloat16);
-      log["unet_repeated_in_fp32"] = 1;
-    }
+    learned.unet_adam->zero_grad();
+    const torch::Tensor x0 = learned.activation.forward(torch::stack(all));
+    const diffusion::TrainingLoss loss =
+        diffusion::training_loss(*learned.unet, scaffold.schedule, x0, input.timesteps, input.noise);
+    loss.value.backward();
     log["loss_ddpm_mse"] = loss.value.item<double>();
     for (std::size_t q = 0; q < loss.quartiles.size(); ++q)
       log["loss_mse_quartile_" + std::to_string(q)] = loss.quartiles[q];
