@@ -17,7 +17,7 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
   };
   auto* command = app.add_subcommand("train", "Single-stage training, resumable; ends with a model pack.\nExample: layeravatar train --config configs/default.json --body body.npz --run runs/default --resume");
   auto o = std::make_shared<Flags>();
-  command->add_option("--config", o->config, "settings, JSON")->required();
+  command->add_option("--config", o->config, "settings, .json or .toml")->required();
   command->add_option("--body", o->files.body, "body made by `people body`")->required();
   command->add_option("--run", o->files.run, "folder of checkpoints and logs")->required();
   command->add_option("--pack", o->files.pack, "where the finished pack goes (default: in the run's folder)");
@@ -26,7 +26,7 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_flag("--export-only", o->files.export_only, "write the pack of the newest checkpoint, train nothing");
   command->callback([=, &common, &chosen] {
     chosen.run = [=, &common] {
-      o->files.config_json = read_file(o->config);
+      o->files.config_text = read_file(o->config);
       o->files.config_name = o->config.string();
       constexpr int kInterrupted = 130;
       const bool whole = train::run_training(o->files, [&](const std::string& line) { say(common, line); }, &stop_requested);
@@ -43,7 +43,7 @@ void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen) {
   auto* command = app.add_subcommand("evaluate", "Numbers of a run: held-out views of the training people, variety of samples.\nExample: layeravatar evaluate --config configs/default.json --body body.npz --run runs/default");
   command->alias("test")->alias("eval");
   auto o = std::make_shared<Flags>();
-  command->add_option("--config", o->config, "settings of the run, JSON")->required();
+  command->add_option("--config", o->config, "settings of the run, .json or .toml")->required();
   command->add_option("--body", o->files.run.body, "body made by `people body`")->required();
   command->add_option("--run", o->files.run.run, "folder of checkpoints and logs")->required();
   command->add_option("--sheet", o->files.sheet, "picture of reconstructions, .png");
@@ -51,7 +51,7 @@ void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--samples", o->files.samples, "generated avatars to compare (0: none)")->check(CLI::Range(0, 100000));
   command->callback([=, &common, &chosen] {
     chosen.run = [=, &common] {
-      o->files.run.config_json = read_file(o->config);
+      o->files.run.config_text = read_file(o->config);
       o->files.run.config_name = o->config.string();
       const auto numbers = train::evaluate_run(o->files, [&](const std::string& line) { say(common, line); });
       if (common.json) {

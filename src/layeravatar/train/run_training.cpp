@@ -3,9 +3,13 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <numeric>
+
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/cc0_template.h"
+#include "layeravatar/eval/leakage.h"
 #include "layeravatar/eval/reconstruction.h"
+#include "layeravatar/eval/silhouette.h"
 #include "layeravatar/eval/variety.h"
 #include "layeravatar/train/dataset_source.h"
 #include "layeravatar/train/export_pack.h"
@@ -28,7 +32,7 @@ struct OpenRun {
 
 OpenRun open_run(const TrainingFiles& files, const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop) {
   TrainConfig config;
-  apply_json(config, files.config_json, files.config_name);
+  apply_settings(config, files.config_text, files.config_name);
   config.check();
   if (config.dataset.empty()) throw Error(ErrorKind::kConfig, files.config_name + ".dataset: is empty");
   const people::Cc0Body body = people::read_cc0_body(files.body);
@@ -49,6 +53,15 @@ OpenRun open_run(const TrainingFiles& files, const std::function<void(const std:
   out.trainer = std::make_unique<Trainer>(config, body.model, data::cc0_template(body),
                                           std::make_shared<DatasetSource>(out.dataset, config.views_per_scene), options);
   return out;
+}
+
+// Seeds 0..count - 1.
+std::vector<avatar::Avatar> draw_samples(const produce::Studio& studio, int count) {
+  std::vector<std::uint64_t> seeds(static_cast<std::size_t>(count));
+  std::iota(seeds.begin(), seeds.end(), 0);
+  produce::SamplingOptions options;
+  options.steps = 20;
+  return produce::sample_avatars(studio, seeds, options);
 }
 
 }  // namespace
@@ -81,8 +94,11 @@ std::vector<std::pair<std::string, double>> evaluate_run(const EvaluationFiles& 
   const produce::Studio studio = produce::make_studio(make_pack(*run.trainer, run.people(), run.image_size), files.run.run.string());
   const torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> planes;
-  for (std::int64_t i = 0; i < run.trainer->codes().size(); ++i)
+  std::vector<avatar::Avatar> people;
+  for (std::int64_t i = 0; i < run.trainer->codes().size(); ++i) {
     planes.push_back(run.trainer->learned().activation.forward(run.trainer->codes().code(i)));
+    people.push_back({planes.back(), run.dataset->scenes()[static_cast<std::size_t>(i)].params.betas, {}});
+  }
   const auto& held_out = run.dataset->held_out_views();
   if (!files.sheet.empty()) io::write_png(files.sheet, eval::reconstruction_sheet(studio, *run.dataset, planes, held_out[0], 6));
   const eval::Reconstruction r = eval::evaluate_reconstruction(studio, *run.dataset, planes, held_out, files.stride);
@@ -97,9 +113,18 @@ std::vector<std::pair<std::string, double>> evaluate_run(const EvaluationFiles& 
                                                      {"iou_hair", r.parts.iou(3)},
                                                      {"iou_shoes", r.parts.iou(4)},
                                                      {"iou_bottom", r.parts.iou(5)}};
+  constexpr int kPairs = 16;
+  if (people.size() > 1)
+    if (const eval::Leakage l = eval::evaluate_leakage(studio, people, kPairs); l.pictures > 0)
+      out.emplace_back("transfer_leakage_psnr", l.psnr);
   if (files.samples > 1) {
-    const eval::Variety v = eval::evaluate_variety(studio, planes, files.samples, 20);
-    out.insert(out.end(), {{"variety_of_samples", v.sample_spread}, {"nearest_training_ratio", v.nearest_ratio}});
+    const std::vector<avatar::Avatar> samples = draw_samples(studio, files.samples);
+    const eval::Variety v = eval::evaluate_variety(studio, planes, samples);
+    const eval::Silhouettes s = eval::evaluate_silhouettes(studio, samples);
+    out.insert(out.end(), {{"variety_of_samples", v.sample_spread},
+                           {"nearest_training_ratio", v.nearest_ratio},
+                           {"one_silhouette_share", s.one_piece_share},
+                           {"largest_hole_px", static_cast<double>(s.largest_hole)}});
   }
   return out;
 }

@@ -10,8 +10,8 @@
 namespace layeravatar::train {
 
 struct TrainingFiles {
-  std::string config_json;               // text of the settings
-  std::string config_name;               // names them in messages
+  std::string config_text;               // settings
+  std::string config_name;               // their file, .json or .toml
   std::filesystem::path body;            // the CC0 body, .npz
   std::filesystem::path run;             // folder of checkpoints and logs
   std::filesystem::path pack;            // where the finished pack goes; empty: <run>/pack.safetensors
@@ -30,8 +30,9 @@ struct EvaluationFiles {
   int samples = 64;                      // generated avatars to compare with the training people; 0: none
 };
 
-/// Numbers of a run's newest checkpoint, by name, in order: reconstruction of training people in the held-out views, and
-/// variety of generated avatars (distances of renders between samples and training people).
+/// Numbers of a run's newest checkpoint, by name, in order: reconstruction of training people in the held-out views,
+/// what swapped components change on the others, variety of generated avatars (distances of renders between samples and
+/// training people) and their silhouettes.
 std::vector<std::pair<std::string, double>> evaluate_run(const EvaluationFiles& files, const std::function<void(const std::string&)>& say);
 
 }  // namespace layeravatar::train

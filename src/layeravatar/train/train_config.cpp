@@ -1,7 +1,10 @@
 #include "layeravatar/train/train_config.h"
 
 #include <fmt/format.h>
+#include <toml++/toml.h>
 
+#include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -52,6 +55,26 @@ void read_value(T& value, const Json& json, const std::string& where) {
   }
 }
 
+// TOML's dates, inf and nan have no place in JSON.
+Json json_of(const toml::node& node, const std::string& where) {
+  if (const auto* table = node.as_table()) {
+    Json out = Json::object();
+    for (const auto& [key, value] : *table)
+      out[std::string(key.str())] = json_of(value, fmt::format("{}.{}", where, key.str()));
+    return out;
+  }
+  if (const auto* list = node.as_array()) {
+    Json out = Json::array();
+    for (const toml::node& value : *list) out.push_back(json_of(value, fmt::format("{}[{}]", where, out.size())));
+    return out;
+  }
+  if (const auto* text = node.as_string()) return text->get();
+  if (const auto* whole = node.as_integer()) return whole->get();
+  if (const auto* flag = node.as_boolean()) return flag->get();
+  if (const auto* number = node.as_floating_point(); number && std::isfinite(number->get())) return number->get();
+  fail(where + (node.is_floating_point() ? ": cannot use a number that is not finite" : ": cannot use a date"));
+}
+
 template <class Options>
 Json write_object(const Options& options) {
   Json out = Json::object();
@@ -88,6 +111,7 @@ void TrainConfig::check() const {
   require(unet_lr > 0, "unet-lr", unet_lr, "> 0");
   require(decoder_lr > 0, "decoder-lr", decoder_lr, "> 0");
   require(log_every > 0, "log-every", log_every, "> 0");
+  require(preview_every >= 0, "preview-every", preview_every, ">= 0");
   require(checkpoint_every > 0, "checkpoint-every", checkpoint_every, "> 0");
   require(keep_checkpoints > 0, "keep-checkpoints", keep_checkpoints, "> 0");
   require(!stages.empty() && stages[0].from == 0, "stage[0].from", stages.empty() ? -1 : stages[0].from, "0");
@@ -120,6 +144,23 @@ void apply_json(TrainConfig& config, const std::string& json_text, const std::st
     fail(fmt::format("{}: not valid JSON (byte {})", file, e.byte));
   }
   read_object(config, json, file);
+}
+
+void apply_toml(TrainConfig& config, const std::string& toml_text, const std::string& file) {
+  toml::table table;
+  try {
+    table = toml::parse(toml_text);
+  } catch (const toml::parse_error& e) {
+    fail(fmt::format("{}:{}: not valid TOML: {}", file, e.source().begin.line, e.description()));
+  }
+  read_object(config, json_of(table, file), file);
+}
+
+void apply_settings(TrainConfig& config, const std::string& text, const std::string& file) {
+  const std::string extension = std::filesystem::path(file).extension().string();
+  if (extension == ".json") return apply_json(config, text, file);
+  if (extension == ".toml") return apply_toml(config, text, file);
+  fail(fmt::format("{}: settings are read from .json or .toml, not from '{}'", file, extension));
 }
 
 std::string to_json(const TrainConfig& config) { return write_object(config).dump(2) + "\n"; }

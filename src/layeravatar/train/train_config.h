@@ -102,6 +102,10 @@ struct TrainConfig {
 
 /// Overwrites fields of `config` from a JSON object. Throws Error(kConfig): unknown key, wrong type.
 void apply_json(TrainConfig& config, const std::string& json_text, const std::string& file);
+/// The same from TOML; [[stage]] tables are the list "stage". A syntax error is "<file>:<line>: not valid TOML: <why>".
+void apply_toml(TrainConfig& config, const std::string& toml_text, const std::string& file);
+/// By the file's extension, .json or .toml.
+void apply_settings(TrainConfig& config, const std::string& text, const std::string& file);
 /// Every field, in order.
 std::string to_json(const TrainConfig& config);
 

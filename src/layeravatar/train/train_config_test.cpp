@@ -7,10 +7,10 @@
 namespace layeravatar::train {
 namespace {
 
-std::string config_error(const std::string& json) {
+std::string config_error(const std::string& text, const std::string& file = "run.json") {
   try {
     TrainConfig config;
-    apply_json(config, json, "run.json");
+    apply_settings(config, text, file);
     config.check();
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::kConfig);
@@ -49,6 +49,47 @@ TEST(TrainConfig, MessagesNameTheField) {
   EXPECT_EQ(config_error(R"({"stage": [{"from": 1}]})"), "stage[0].from = 1, must be 0");
   EXPECT_EQ(config_error(R"({"stage": [{"perceptual": 0.1}]})"), "stage.perceptual = 0.1, must be 0 without a feature network");
   EXPECT_EQ(config_error("{"), "run.json: not valid JSON (byte 2)");
+}
+
+TEST(TrainConfig, TomlSaysTheSameAsJson) {
+  TrainConfig from_toml, from_json;
+  apply_settings(from_toml, R"(
+dataset = "people"  # where
+iterations = 300
+unet-channel-factors = [0.5, 1, 2]
+held-out = ["000_001"]
+reference = true
+
+[[stage]]
+pixel = 7
+tv = 0.25
+
+[[stage]]
+from = 10
+diffusion = false
+)", "run.toml");
+  apply_settings(from_json, R"({
+    "dataset": "people", "iterations": 300, "unet-channel-factors": [0.5, 1, 2], "held-out": ["000_001"],
+    "reference": true, "stage": [{"pixel": 7, "tv": 0.25}, {"from": 10, "diffusion": false}]
+})", "run.json");
+  EXPECT_EQ(to_json(from_toml), to_json(from_json));
+  EXPECT_EQ(from_toml.stages.at(1).weights.tv, 0.25);
+  EXPECT_EQ(from_toml.iterations, 300);
+}
+
+TEST(TrainConfig, TomlMessagesNameTheField) {
+  const auto error = [](const std::string& toml) { return config_error(toml, "run.toml"); };
+  EXPECT_EQ(error("iteration = 5"), "run.toml.iteration: no such setting");
+  EXPECT_EQ(error("iterations = 1.5"), "run.toml.iterations: expected a whole number, found 1.5");
+  EXPECT_EQ(error("dataset = 3"), "run.toml.dataset: cannot use the value 3");
+  EXPECT_EQ(error("dataset = 2021-01-01"), "run.toml.dataset: cannot use a date");
+  EXPECT_EQ(error("loss-coef = nan"), "run.toml.loss-coef: cannot use a number that is not finite");
+  EXPECT_EQ(error("[[stage]]\nform = 1"), "run.toml.stage[0].form: no such setting");
+  EXPECT_EQ(error("[stage]\nfrom = 0"), "run.toml.stage: expected a list of tables");
+  const std::string syntax = error("iterations = 5\nseed = = 3\n");
+  EXPECT_TRUE(syntax.starts_with("run.toml:2: not valid TOML: ")) << syntax;
+  EXPECT_EQ(syntax.find('\n'), std::string::npos) << syntax;
+  EXPECT_EQ(config_error("", "run.yaml"), "run.yaml: settings are read from .json or .toml, not from '.yaml'");
 }
 
 TEST(TrainConfig, LearningRateOfTheSpec) {  // section 15.1, times 1e-4

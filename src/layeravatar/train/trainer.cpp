@@ -19,6 +19,7 @@
 #include "layeravatar/nn/named_tensors.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/train/event_file.h"
+#include "layeravatar/train/preview.h"
 
 namespace layeravatar::train {
 namespace {
@@ -56,7 +57,8 @@ Learned make_learned(const TrainConfig& config) {
   out.decoder_ema = std::make_shared<avatar::Decoder>();
   out.unet = std::make_shared<diffusion::UNet>(unet);
   out.unet_ema = std::make_shared<diffusion::UNet>(unet);
-  out.unet->set_precision(diffusion::precision_named(config.unet_precision));
+  for (const auto& unet_of : {out.unet, out.unet_ema})
+    unet_of->set_precision(diffusion::precision_named(config.unet_precision));
   nn::load_named_tensors(*out.decoder_ema, nn::named_tensors(*out.decoder), "decoder");
   nn::load_named_tensors(*out.unet_ema, nn::named_tensors(*out.unet), "unet");
   out.decoder_ema->eval();
@@ -212,15 +214,21 @@ void Trainer::run() {
         line += fmt::format(" {} {:.5g}", name, sum / n);
         events.scalar("train/" + name, iteration_, static_cast<float>(sum / n), now());
       }
-      line += fmt::format(" | load {:.3f} decode {:.3f} deform {:.3f} splat {:.3f} losses {:.3f} unet {:.3f} optimiser {:.3f}",
-                          times.load / n, times.decode / n, times.deform / n, times.splat / n, times.losses / n,
-                          times.unet / n, times.optimiser / n);
+      line += " |";
+      const std::pair<const char*, double> seconds[] = {
+          {"load", times.load},     {"decode", times.decode}, {"deform", times.deform},       {"splat", times.splat},
+          {"losses", times.losses}, {"unet", times.unet},     {"optimiser", times.optimiser}};
+      for (const auto& [name, sum] : seconds) {
+        line += fmt::format(" {} {:.3f}", name, sum / n);
+        events.scalar(fmt::format("time/{}", name), iteration_, static_cast<float>(sum / n), now());
+      }
       say(line);
       sums.clear();
       times = {};
       counted = 0;
       since = now();
     }
+    if (config_.preview_every > 0 && iteration_ % config_.preview_every == 0) save_preview();
     if (iteration_ % config_.checkpoint_every == 0) save();
   }
   save();
@@ -251,6 +259,13 @@ void Trainer::save_checkpoint() const {
     fs::remove_all(all.front(), ignored);
     all.erase(all.begin());
   }
+}
+
+void Trainer::save_preview() const {
+  const fs::path folder = options_.folder / "previews";
+  make_folder(folder);
+  io::write_png(folder / (file_name(iteration_) + ".png"),
+                preview(scaffold_, learned_, codes_, *source_, config_, iteration_ - 1));
 }
 
 void Trainer::start_from(const avatar::ModelPack& pack) {

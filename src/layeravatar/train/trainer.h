@@ -60,6 +60,8 @@ class Trainer {
   void save_checkpoint() const;
 
  private:
+  /// Writes previews/iter_<n>.png.
+  void save_preview() const;
   void start_from(const avatar::ModelPack& pack);
   void load_checkpoint(const std::filesystem::path& folder);
 

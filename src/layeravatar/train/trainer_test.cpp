@@ -4,9 +4,13 @@
 #include <torch/torch.h>
 #include <unistd.h>
 
+#include <cmath>
+
 #include "layeravatar/body/smplx_file.h"
+#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
+#include "layeravatar/io/png.h"
 #include "layeravatar/nn/named_tensors.h"
 
 namespace layeravatar::train {
@@ -111,6 +115,45 @@ TEST_F(TrainerRun, ANewRunStartsFromAPacksNetworks) {
   pack->layers = layers;
   pack->unet.begin()->second = torch::zeros({3, 2});
   EXPECT_THROW(start(), Error);
+}
+
+TEST_F(TrainerRun, PreviewsAreWrittenAndChangeNothing) {
+  TrainConfig c = config(4);
+  c.stages = {Stage{}, Stage{}};
+  c.stages[0].diffusion = false;
+  c.stages[1].from = 2;
+  const auto trained = [&](const std::string& name, std::int64_t preview_every) {
+    RunOptions options;
+    options.folder = folder / name;
+    c.preview_every = preview_every;
+    auto out = std::make_unique<Trainer>(c, body, layers, std::make_shared<RandomScenes>(), options);
+    out->run();
+    return out;
+  };
+  const auto plain = trained("plain", 0), shown = trained("shown", 2);
+  EXPECT_FALSE(std::filesystem::exists(folder / "plain" / "previews"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "shown" / "previews" / "iter_00000001.png"));
+  const io::Image without = io::read_png(folder / "shown" / "previews" / "iter_00000002.png");
+  EXPECT_EQ(without.width, 7 * 32);
+  EXPECT_EQ(without.height, 2 * 32) << "two scenes, no samples before diffusion is trained";
+  EXPECT_EQ(io::read_png(folder / "shown" / "previews" / "iter_00000004.png").height, 3 * 32);
+  RandomScenes source;
+  const torch::Tensor target = source.load(0, 0, 0).images[0];
+  EXPECT_EQ(without.pixels[0], std::lround(255 * target[0][0][0].item<float>()));
+
+  for (std::int64_t s = 0; s < 2; ++s) EXPECT_TRUE(torch::equal(plain->codes().code(s), shown->codes().code(s))) << s;
+  const auto expect_equal = [](const torch::nn::Module& a, const torch::nn::Module& b) {
+    const auto other = nn::named_tensors(b);
+    for (const auto& [name, value] : nn::named_tensors(a)) EXPECT_TRUE(torch::equal(value, other.at(name))) << name;
+  };
+  expect_equal(*plain->learned().decoder, *shown->learned().decoder);
+  expect_equal(*plain->learned().decoder_ema, *shown->learned().decoder_ema);
+  expect_equal(*plain->learned().unet, *shown->learned().unet);
+  expect_equal(*plain->learned().unet_ema, *shown->learned().unet_ema);
+  std::string events;
+  for (const auto& file : std::filesystem::directory_iterator(folder / "shown" / "events")) events += read_file(file);
+  for (const char* name : {"load", "decode", "deform", "splat", "losses", "unet", "optimiser"})
+    EXPECT_NE(events.find(std::string("time/") + name), std::string::npos) << name;
 }
 
 TEST_F(TrainerRun, DrawsEverySceneOncePerEpoch) {
