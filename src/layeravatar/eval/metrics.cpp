@@ -14,6 +14,10 @@ torch::Tensor crop(const torch::Tensor& image, const Box& b) {
   return image.slice(1, b.y0, b.y1).slice(2, b.x0, b.x1).to(torch::kFloat64);
 }
 
+double psnr_of(const torch::Tensor& difference) {
+  return 10 * std::log10(1 / (difference.square().mean().item<double>() + 1e-6));
+}
+
 }  // namespace
 
 Box box_of(const torch::Tensor& mask, std::int64_t margin) {
@@ -27,7 +31,13 @@ Box box_of(const torch::Tensor& mask, std::int64_t margin) {
 
 double psnr(const torch::Tensor& a, const torch::Tensor& b, const Box& box) {
   LAV_CHECK(a.sizes() == b.sizes() && !box.empty(), "psnr needs two equal images and a box");
-  return 10 * std::log10(1 / ((crop(a, box) - crop(b, box)).square().mean().item<double>() + 1e-6));
+  return psnr_of(crop(a, box) - crop(b, box));
+}
+
+double masked_psnr(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& mask) {
+  LAV_CHECK(a.sizes() == b.sizes() && a.dim() == 3 && a[0].sizes() == mask.sizes() && mask.any().item<bool>(),
+            "masked_psnr needs two equal images and a mask of them");
+  return psnr_of((a.to(torch::kFloat64) - b.to(torch::kFloat64)).masked_select(mask));
 }
 
 double ssim(const torch::Tensor& a, const torch::Tensor& b, const Box& box) {

@@ -17,6 +17,8 @@ Box box_of(const torch::Tensor& mask, std::int64_t margin);
 
 /// 10 log10(1 / (mse + 1e-6)) over the box of two [3, H, W] images.
 double psnr(const torch::Tensor& a, const torch::Tensor& b, const Box& box);
+/// The same over the pixels of a mask [H, W] bool.
+double masked_psnr(const torch::Tensor& a, const torch::Tensor& b, const torch::Tensor& mask);
 
 /// Gaussian window 11 x 11 with sigma 1.5, valid borders, C1 = 0.01^2, C2 = 0.03^2, mean over channels; 0 in a smaller box.
 double ssim(const torch::Tensor& a, const torch::Tensor& b, const Box& box);

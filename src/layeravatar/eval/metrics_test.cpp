@@ -30,6 +30,17 @@ TEST(Metrics, PsnrOfAKnownError) {
   EXPECT_NEAR(psnr(a, half, {0, 8, 0, 4}), 60.0, 1e-6);
 }
 
+TEST(Metrics, MaskedPsnrCountsItsPixelsAlone) {
+  torch::Tensor a = torch::zeros({3, 4, 6}), b = a.clone(), mask = torch::zeros({4, 6}, torch::kBool);
+  mask[1][2] = true;
+  mask[3][5] = true;
+  b[0][1][2] = 0.3F;  // one of six values
+  b[1][0][0] = 1;     // not in the mask
+  EXPECT_NEAR(masked_psnr(a, b, mask), 10 * std::log10(1 / (0.09 / 6 + 1e-6)), 1e-5);
+  EXPECT_NEAR(masked_psnr(a, b, torch::ones({4, 6}, torch::kBool)), psnr(a, b, {0, 4, 0, 6}), 1e-9);
+  EXPECT_ANY_THROW(masked_psnr(a, b, torch::zeros({4, 6}, torch::kBool)));
+}
+
 TEST(Metrics, SsimOfEqualConstantAndOppositeImages) {
   torch::manual_seed(1);
   const torch::Tensor a = torch::rand({3, 20, 20});

@@ -34,14 +34,11 @@ Variety variety_of(const torch::Tensor& samples, const torch::Tensor& training) 
   return out;
 }
 
-Variety evaluate_variety(const produce::Studio& studio, const std::vector<torch::Tensor>& training_planes, int samples, int steps) {
+Variety evaluate_variety(const produce::Studio& studio, const std::vector<torch::Tensor>& training_planes,
+                         const std::vector<avatar::Avatar>& samples) {
   const torch::NoGradGuard no_grad;
-  std::vector<std::uint64_t> seeds;
-  for (int i = 0; i < samples; ++i) seeds.push_back(static_cast<std::uint64_t>(i));
-  produce::SamplingOptions options;
-  options.steps = steps;
   std::vector<torch::Tensor> made, trained;
-  for (const auto& one : produce::sample_avatars(studio, seeds, options)) made.push_back(descriptor(studio, one.planes));
+  for (const auto& one : samples) made.push_back(descriptor(studio, one.planes));
   for (const auto& planes : training_planes) trained.push_back(descriptor(studio, planes));
   return variety_of(torch::stack(made), torch::stack(trained));
 }

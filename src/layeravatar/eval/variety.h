@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "layeravatar/avatar/avatar_file.h"
 #include "layeravatar/produce/studio.h"
 
 namespace layeravatar::eval {
@@ -14,8 +15,9 @@ struct Variety {
 };
 
 /// Distances are root mean squares between 128-pixel pictures from the front and the back, in the default pose of the mean
-/// shape. Samples have seeds 0..samples - 1 and `steps` steps.
-Variety evaluate_variety(const produce::Studio& studio, const std::vector<torch::Tensor>& training_planes, int samples, int steps);
+/// shape.
+Variety evaluate_variety(const produce::Studio& studio, const std::vector<torch::Tensor>& training_planes,
+                         const std::vector<avatar::Avatar>& samples);
 
 /// The same from descriptors [n, d] of samples and [m, d] of training people.
 Variety variety_of(const torch::Tensor& samples, const torch::Tensor& training);
