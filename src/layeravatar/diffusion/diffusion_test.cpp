@@ -311,6 +311,25 @@ TEST(TrainingLoss, RecordedValueAndGradient) {
   expect_recorded_gradient_norms(*unet, golden("param_grad_norm"));
 }
 
+TEST(TrainingLoss, FlatWeightsAreTheMeanOfTheReleases) {
+  UNetConfig config;
+  config.image_size = {16, 48};
+  config.base_channels = 32;
+  config.channel_factors = {0.5, 1};
+  UNet silent(config);  // predicts zero
+  const Schedule s;
+  const torch::Tensor x0 = named("flat.x0", {1, 12, 16, 48}, Kind::kNormal), noise = named("flat.n", {1, 12, 16, 48}, Kind::kNormal);
+  double mean = 0;
+  for (std::int64_t t = 0; t < 1000; ++t) mean += s.signal(t) * s.noise(t) / 1000;
+  for (const std::int64_t t : {3, 980}) {
+    const auto loss = [&](Weighting weighting) {
+      return training_loss(silent, s, x0, torch::tensor({t}), noise, 20.0, weighting).value.item<double>();
+    };
+    const double ratio = loss(Weighting::kFlat) / loss(Weighting::kSnr);
+    EXPECT_NEAR(ratio, mean / (s.signal(t) * s.noise(t)), 1e-4 * ratio) << t;
+  }
+}
+
 TEST(Sampler, RecordedDdimWithNoiseAndDdpm) {
   auto unet = recorded_unet();
   const torch::NoGradGuard no_grad;

@@ -3,16 +3,22 @@
 #include <torch/torch.h>
 
 namespace layeravatar::diffusion {
+namespace {
+
+constexpr double kMeanWeight = 0.2266621;  // of sqrt(SNR weighting) over all steps (spec/model.md section 15.1)
+
+}  // namespace
 
 TrainingLoss training_loss(UNet& unet, const Schedule& schedule, const torch::Tensor& x0, const torch::Tensor& t,
-                           const torch::Tensor& noise, double weight_scale) {
+                           const torch::Tensor& noise, double weight_scale, Weighting weighting) {
   const std::int64_t batch = x0.size(0);
   std::vector<float> signal, sigma, weight;
   for (std::int64_t b = 0; b < batch; ++b) {
     const auto step = t[b].item<std::int64_t>();
     signal.push_back(static_cast<float>(schedule.signal(step)));
     sigma.push_back(static_cast<float>(schedule.noise(step)));
-    weight.push_back(static_cast<float>(schedule.signal(step) * schedule.noise(step)));
+    weight.push_back(weighting == Weighting::kFlat ? static_cast<float>(kMeanWeight)
+                                                   : static_cast<float>(schedule.signal(step) * schedule.noise(step)));
   }
   const torch::Tensor a = torch::tensor(signal).reshape({batch, 1, 1, 1}),
                       s = torch::tensor(sigma).reshape({batch, 1, 1, 1});

@@ -53,6 +53,7 @@ struct TrainConfig {
   std::vector<int> unet_attention{16, 8};
   int unet_scenes = 1;                   // codes in each U-Net step; those beyond the step's own scenes come from the cache
   std::string unet_precision = "fp32";   // fp32, bf16, or auto: whichever this processor is fastest at
+  bool unet_flat_weights = false;        // every diffusion step weighs the same (diffusion::Weighting)
   double unet_lr = 1e-4;
   double decoder_lr = 1e-3;
   std::int64_t warmup = 500;
@@ -80,6 +81,7 @@ struct TrainConfig {
     field("unet-attention", c.unet_attention, "attention resolutions, as divisors of the smaller side");
     field("unet-scenes", c.unet_scenes, "codes in each step of the U-Net");
     field("unet-precision", c.unet_precision, "fp32, bf16 or auto: arithmetic between the U-Net's layers");
+    field("unet-flat-weights", c.unet_flat_weights, "every diffusion step weighs the same; the release ignores the noisiest");
     field("unet-lr", c.unet_lr, "Adam step size of the U-Net");
     field("decoder-lr", c.decoder_lr, "Adam step size of the decoder");
     field("warmup", c.warmup, "iterations of linear warm-up");

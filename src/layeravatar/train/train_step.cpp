@@ -163,7 +163,8 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
     learned.unet_adam->zero_grad();
     const torch::Tensor x0 = learned.activation.forward(torch::stack(all));
     const diffusion::TrainingLoss loss =
-        diffusion::training_loss(*learned.unet, scaffold.schedule, x0, input.timesteps, input.noise);
+        diffusion::training_loss(*learned.unet, scaffold.schedule, x0, input.timesteps, input.noise, 20.0,
+                                 config.unet_flat_weights ? diffusion::Weighting::kFlat : diffusion::Weighting::kSnr);
     loss.value.backward();
     log["loss_ddpm_mse"] = loss.value.item<double>();
     for (std::size_t q = 0; q < loss.quartiles.size(); ++q)
