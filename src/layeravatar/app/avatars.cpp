@@ -15,6 +15,20 @@ std::function<void(const std::string&)> speaker(const Common& common) {
   return [&common](const std::string& line) { say(common, line); };
 }
 
+// "1,-0.5,2"
+std::vector<float> numbers_of(const std::string& text, const std::string& name) {
+  std::vector<float> out;
+  for (std::size_t from = 0; from < text.size();) {
+    const std::size_t comma = std::min(text.find(',', from), text.size());
+    const std::string one = text.substr(from, comma - from);
+    float value = 0;
+    if (!CLI::detail::lexical_cast(one, value)) throw Error(ErrorKind::kConfig, name + ": '" + one + "' is not a number");
+    out.push_back(value);
+    from = comma + 1;
+  }
+  return out;
+}
+
 }  // namespace
 
 void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
@@ -30,12 +44,16 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it)");
   command->add_option("--noise", o->noise, "initial noise, .npy [count, 12, h, 3h], instead of the seed");
   command->add_option("--views", o->views, "pictures around each avatar");
+  command->add_option("--cameras", o->cameras, "pictures from the cameras of a cam_param .json instead");
+  auto betas = std::make_shared<std::string>();
+  command->add_option("--betas", *betas, "body shape, up to 10 numbers with commas (default: predicted)");
   command->add_option("--size", o->size, "pixels of the pictures (0: the pack's)");
   command->add_flag("--ply", o->ply, "3DGS point clouds too");
   command->add_flag("--panels,!--no-panels", o->panels, "pictures of the single components");
   command->callback([=, &common, &chosen] {
     chosen.run = [=, &common] {
       o->model = model_or_default(o->model);
+      o->betas = numbers_of(*betas, "--betas");
       report_files(common, produce::generate(*o, speaker(common)));
       return 0;
     };
@@ -57,7 +75,7 @@ void add_animate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--frames", o->frames, "frames to make (0: all)")->check(CLI::Range(0, 100000));
   command->add_option("--start", o->start, "first frame of the motion")->check(CLI::Range(0, 10000000));
   command->add_option("--stride", o->stride, "every n-th frame")->check(CLI::Range(1, 10000));
-  command->add_option("--camera", o->options.camera, "front or turn");
+  command->add_option("--camera", o->options.camera, "front, turn, or a cam_param .json whose cameras take turns");
   command->add_option("--fps", o->options.fps, "frames a second of the film");
   command->add_option("--size", o->options.size, "pixels of the pictures (0: the pack's)");
   command->callback([=, &common, &chosen] {

@@ -4,12 +4,14 @@
 #include <malloc.h>
 #include <omp.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <new>
 #include <nlohmann/json.hpp>
 
 #include "layeravatar/app/command.h"
+#include "layeravatar/app/settings.h"
 #include "layeravatar/core/error.h"
 
 namespace layeravatar::app {
@@ -43,10 +45,12 @@ std::filesystem::path model_or_default(const std::filesystem::path& model) {
 namespace {
 
 int run(int argc, char** argv) {
-  CLI::App app{"Generates, dresses, poses, trains and exports layered clothed 3D avatars."};
+  CLI::App app{"Generates, dresses, poses, trains and exports layered clothed 3D avatars.", "layeravatar"};
   app.require_subcommand(1);
   app.set_version_flag("--version", LAV_VERSION);
   app.fallthrough();
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a flag wins over --config and --set
+  app.footer("Every command takes --config FILE.toml and --set KEY=VALUE: the names of its flags without the dashes.");
   Common common;
   app.add_flag("--quiet", common.quiet, "no progress on standard error");
   app.add_flag("--json", common.json, "the result on standard output as JSON");
@@ -62,8 +66,10 @@ int run(int argc, char** argv) {
   add_evaluate(app, common, chosen);
   add_info(app, common, chosen);
   add_doctor(app, common, chosen);
+  std::vector<std::string> arguments = settings_to_flags(app, {argv + 1, argv + argc});
+  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
   try {
-    app.parse(argc, argv);
+    app.parse(std::move(arguments));
   } catch (const CLI::ParseError& e) {
     const int code = app.exit(e);
     return code == 0 ? 0 : static_cast<int>(ErrorKind::kUsage);

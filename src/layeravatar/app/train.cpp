@@ -9,6 +9,13 @@
 #include "layeravatar/train/run_training.h"
 
 namespace layeravatar::app {
+namespace {
+
+void add_settings(CLI::App& command, std::vector<std::string>& settings) {
+  command.add_option("--set", settings, "key=value: a setting over the file's")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+}
+
+}  // namespace
 
 void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
   struct Flags {
@@ -18,10 +25,13 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
   auto* command = app.add_subcommand("train", "Single-stage training, resumable; ends with a model pack.\nExample: layeravatar train --config configs/default.toml --body body.npz --run runs/default --resume");
   auto o = std::make_shared<Flags>();
   command->add_option("--config", o->config, "settings, .json or .toml")->required();
+  add_settings(*command, o->files.settings);
   command->add_option("--body", o->files.body, "body made by `people body`")->required();
   command->add_option("--run", o->files.run, "folder of checkpoints and logs")->required();
   command->add_option("--pack", o->files.pack, "where the finished pack goes (default: in the run's folder)");
   command->add_option("--init", o->files.init, "pack whose networks a new run starts from");
+  command->add_option_function<std::int64_t>("--iterations", [o](std::int64_t n) { o->files.settings.push_back(fmt::format("iterations={}", n)); }, "iterations of the whole run");
+  command->add_flag_callback("--reference", [o] { o->files.settings.emplace_back("reference=true"); }, "the release's frozen training views");
   command->add_flag("--resume", o->files.resume, "go on from the newest checkpoint");
   command->add_flag("--export-only", o->files.export_only, "write the pack of the newest checkpoint, train nothing");
   command->callback([=, &common, &chosen] {
@@ -40,12 +50,16 @@ void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen) {
     train::EvaluationFiles files;
     std::filesystem::path config;
   };
-  auto* command = app.add_subcommand("evaluate", "Numbers of a run: held-out views of the training people, variety of samples.\nExample: layeravatar evaluate --config configs/default.toml --body body.npz --run runs/default");
+  auto* command = app.add_subcommand("evaluate", "Numbers of a run or a pack: held-out views of the training people, variety of samples.\nExample: layeravatar evaluate --config configs/default.toml --model models/default.safetensors --stride 8");
   command->alias("test")->alias("eval");
   auto o = std::make_shared<Flags>();
   command->add_option("--config", o->config, "settings of the run, .json or .toml")->required();
-  command->add_option("--body", o->files.run.body, "body made by `people body`")->required();
-  command->add_option("--run", o->files.run.run, "folder of checkpoints and logs")->required();
+  add_settings(*command, o->files.run.settings);
+  command->add_option_function<std::string>("--dataset", [o](const std::string& folder) { o->files.run.settings.push_back("dataset=" + folder); }, "folder of scenes (default: the settings')");
+  auto* run = command->add_option("--run", o->files.run.run, "folder of checkpoints and logs");
+  command->add_option("--body", o->files.run.body, "body made by `people body`, for --run");
+  command->add_option("--model", o->files.model, "pack instead of a run: planes are fitted to the people first")->excludes(run);
+  command->add_option("--fit-steps", o->files.fit_steps, "steps of that fit")->check(CLI::Range(1, 100000));
   command->add_option("--sheet", o->files.sheet, "picture of reconstructions, .png");
   command->add_option("--stride", o->files.stride, "every n-th person")->check(CLI::Range(1, 100000));
   command->add_option("--samples", o->files.samples, "generated avatars to compare (0: none)")->check(CLI::Range(0, 100000));
@@ -53,7 +67,9 @@ void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen) {
     chosen.run = [=, &common] {
       o->files.run.config_text = read_file(o->config);
       o->files.run.config_name = o->config.string();
-      const auto numbers = train::evaluate_run(o->files, [&](const std::string& line) { say(common, line); });
+      if (o->files.model.empty() && (o->files.run.run.empty() || o->files.run.body.empty()))
+        throw Error(ErrorKind::kUsage, "evaluate needs --model, or --run and --body");
+      const auto numbers = train::evaluate(o->files, [&](const std::string& line) { say(common, line); });
       if (common.json) {
         nlohmann::ordered_json out;
         for (const auto& [name, value] : numbers) out[name] = value;

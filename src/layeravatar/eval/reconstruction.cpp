@@ -2,6 +2,9 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <iterator>
+
 #include "layeravatar/core/error.h"
 
 namespace layeravatar::eval {
@@ -42,11 +45,15 @@ Reconstruction evaluate_reconstruction(const produce::Studio& studio, const data
                                        const std::vector<std::int64_t>& views, int stride) {
   LAV_CHECK(planes.size() == dataset.scenes().size() && !planes.empty() && stride > 0, "one plane per scene");
   const torch::NoGradGuard no_grad;
-  const torch::Tensor mean = torch::stack(planes).mean(0);
+  std::vector<torch::Tensor> known;
+  std::copy_if(planes.begin(), planes.end(), std::back_inserter(known), [](const torch::Tensor& p) { return p.defined(); });
+  LAV_CHECK(!known.empty(), "no planes");
+  const torch::Tensor mean = torch::stack(known).mean(0);
   const auto mean_attributes = produce::decode(studio, mean);
   Reconstruction out;
   int heads = 0;
   for (std::size_t s = 0; s < planes.size(); s += static_cast<std::size_t>(stride)) {
+    if (!planes[s].defined()) continue;
     const data::Scene& scene = dataset.scenes()[s];
     const auto own = produce::pose(studio, produce::decode(studio, planes[s]), scene.params.betas, scene.params);
     const auto average = produce::pose(studio, mean_attributes, scene.params.betas, scene.params);
@@ -80,6 +87,7 @@ io::Image reconstruction_sheet(const produce::Studio& studio, const data::Datase
                                std::int64_t view, int scenes) {
   std::vector<io::Image> rows;
   for (std::size_t s = 0; s < planes.size() && static_cast<int>(rows.size()) < scenes; ++s) {
+    if (!planes[s].defined()) continue;
     const data::Scene& scene = dataset.scenes()[s];
     const data::SceneView& one = scene.views.at(static_cast<std::size_t>(view));
     const auto drawn = draw(studio, planes[s], scene.params, one.camera);

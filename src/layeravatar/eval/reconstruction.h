@@ -18,11 +18,12 @@ struct Reconstruction {
   int pictures = 0;
 };
 
-/// planes[i] are scene i's, after the activation; `views` index the scenes' views. Every `stride`-th scene is drawn.
+/// planes[i] are scene i's, after the activation, or undefined where they are not known; `views` index the scenes' views.
+/// Every `stride`-th scene is drawn; the mean avatar is that of all known planes.
 Reconstruction evaluate_reconstruction(const produce::Studio& studio, const data::Dataset& dataset, const std::vector<torch::Tensor>& planes,
                                        const std::vector<std::int64_t>& views, int stride = 1);
 
-/// Target, picture, labels of both and the five components for some scenes, one row each.
+/// Target, picture, labels of both and the five components for the first scenes with known planes, one row each.
 io::Image reconstruction_sheet(const produce::Studio& studio, const data::Dataset& dataset, const std::vector<torch::Tensor>& planes,
                                std::int64_t view, int scenes);
 

@@ -114,12 +114,16 @@ std::vector<NamedCamera> training_cameras(int image_size) {
 }
 
 std::vector<Camera> turntable_cameras(int image_size, int count) {
+  std::vector<Matrix4> matrices;
+  for (int i = 0; i < count; ++i)
+    matrices.push_back(world_from_camera_on_sphere(std::numbers::pi / 2, 2 * std::numbers::pi * i / count, kDistance));
+  return cameras_at(matrices, image_size);
+}
+
+std::vector<Camera> cameras_at(const std::vector<Matrix4>& world_from_camera, int image_size) {
   std::vector<Camera> cameras;
-  for (int i = 0; i < count; ++i) {
-    const double azimuth = 2 * std::numbers::pi * i / count;
-    cameras.push_back({invert_rigid(world_from_camera_on_sphere(std::numbers::pi / 2, azimuth, kDistance)),
-                       kFocalPerPixel * image_size, image_size, image_size});
-  }
+  for (const Matrix4& m : world_from_camera)
+    cameras.push_back({invert_rigid(m), kFocalPerPixel * image_size, image_size, image_size});
   return cameras;
 }
 

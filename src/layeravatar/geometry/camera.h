@@ -50,6 +50,9 @@ std::vector<Camera> turntable_cameras(int image_size, int count = 36);
 /// messages. Throws Error(kInput) on a missing key, wrong shape, bad last row or a rotation off by more than 1e-3.
 std::vector<Matrix4> parse_cam_param(const std::string& json_text, const std::string& file);
 
+/// Cameras of the release's focal length with these matrices, as `cam_param` gives them.
+std::vector<Camera> cameras_at(const std::vector<Matrix4>& world_from_camera, int image_size);
+
 /// First `count` of a permutation of 0..n-1 as the release's loader draws it (MT19937, z = draw mod (n - i), swap).
 std::vector<std::int64_t> view_permutation(std::uint32_t seed, std::int64_t n, std::int64_t count);
 

@@ -56,6 +56,20 @@ TEST(Camera, ReadsNestedAndFlatMatrices) {
   EXPECT_EQ(parse_cam_param(R"({"cam_param": [[1,0,0,0,0,-1,0,0,0,0,-1,10,0,0,0,1]]})", "c").size(), 1u);
 }
 
+TEST(Camera, MatricesOfAFileBecomeCamerasOfTheReleasesFocalLength) {
+  const std::string front = R"({"cam_param": [[1,0,0,0],[0,-1,0,0],[0,0,-1,10],[0,0,0,1]]})";
+  const Camera camera = cameras_at(parse_cam_param(front, "f"), 512).at(0);
+  EXPECT_DOUBLE_EQ(camera.focal, 2500);
+  EXPECT_EQ(camera.width, 512);
+  const Projection p = project(camera, {0.1, 0.2, 0});  // 10 m away: 25 px right, 50 px up of the centre
+  const Projection same = project(turntable_cameras(512)[0], {0.1, 0.2, 0});
+  EXPECT_NEAR(p.x - project(camera, {0, 0, 0}).x, 25, 1e-9);
+  EXPECT_NEAR(p.y - project(camera, {0, 0, 0}).y, -50, 1e-9);
+  EXPECT_NEAR(p.depth, 10, 1e-12);
+  EXPECT_NEAR(p.x, same.x, 1e-9);
+  EXPECT_NEAR(p.y, same.y, 1e-9);
+}
+
 TEST(Camera, RejectsMalformedFilesWithOneClearLine) {
   const auto message = [](const std::string& text) {
     try {

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
@@ -84,9 +85,13 @@ io::Image contact_row(const splat::Gaussians& posed, int size) {
   return tile(cells, static_cast<int>(cells.size()));
 }
 
-std::vector<io::Image> views_around(const splat::Gaussians& posed, int count, int size) {
+std::vector<geometry::Camera> read_cameras(const fs::path& file, int size) {
+  return geometry::cameras_at(geometry::parse_cam_param(read_file(file), file.string()), size);
+}
+
+std::vector<io::Image> views_from(const splat::Gaussians& posed, const std::vector<geometry::Camera>& cameras) {
   std::vector<io::Image> out;
-  for (const auto& camera : geometry::turntable_cameras(size, count)) out.push_back(picture(render_view(posed, camera, false).full));
+  for (const auto& camera : cameras) out.push_back(picture(render_view(posed, camera, false).full));
   return out;
 }
 
@@ -104,6 +109,10 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
   if (studio.unet) studio.unet->set_precision(diffusion::precision_named(o.precision));
+  const auto cameras = o.cameras.empty() ? geometry::turntable_cameras(size, o.views) : read_cameras(o.cameras, size);
+  if (o.betas.size() > 10) throw Error(ErrorKind::kConfig, fmt::format("betas: {} numbers, expected up to 10", o.betas.size()));
+  for (const float b : o.betas)
+    if (!(std::abs(b) <= 5)) throw Error(ErrorKind::kConfig, fmt::format("betas: {}, must be in -5..5", b));
   make_folder(o.output);
   SamplingOptions sampling;
   sampling.steps = o.steps;
@@ -126,10 +135,14 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   for (std::size_t i = 0; i < avatars.size(); ++i) {
     const std::string name = fmt::format("avatar_{:04}", i);
     written.push_back(o.output / (name + ".safetensors"));
+    if (!o.betas.empty()) {
+      avatars[i].betas = {};
+      std::copy(o.betas.begin(), o.betas.end(), avatars[i].betas.begin());
+    }
     avatar::write_avatar(written.back(), avatars[i]);
     const splat::Gaussians posed = pose(studio, decode(studio, avatars[i].planes), avatars[i].betas, body::default_viewing_pose());
-    if (o.views > 0) {
-      turns.push_back(views_around(posed, o.views, size));
+    if (!cameras.empty()) {
+      turns.push_back(views_from(posed, cameras));
       write_views(o.output / name, turns.back());
     }
     if (o.panels) {
@@ -141,16 +154,16 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
       write_ply(written.back(), posed);
     }
     if (rows.size() < 16) rows.push_back(contact_row(posed, std::min(size, 384)));
-    say(fmt::format("{}: {} pictures", written.front().parent_path().string() + "/" + name, o.views));
+    say(fmt::format("{}: {} pictures", written.front().parent_path().string() + "/" + name, cameras.size()));
   }
   written.push_back(o.output / "contact_sheet.png");
   io::write_png(written.back(), tile(rows, 1), 6);
-  if (o.film && o.views > 0) {
+  if (o.film && !cameras.empty()) {
     std::vector<io::Image> frames;
     const auto shown = std::min<std::size_t>(turns.size(), 4);
-    for (int v = 0; v < o.views; ++v) {
+    for (std::size_t v = 0; v < cameras.size(); ++v) {
       std::vector<io::Image> cells;
-      for (std::size_t i = 0; i < shown; ++i) cells.push_back(turns[i][static_cast<std::size_t>(v)]);
+      for (std::size_t i = 0; i < shown; ++i) cells.push_back(turns[i][v]);
       frames.push_back(tile(cells, static_cast<int>(shown)));
     }
     if (frames[0].width % 2 == 0 && frames[0].height % 2 == 0) try_film(o.output / "turntable.mp4", frames, 12, written, say);
@@ -160,17 +173,19 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
 
 std::vector<fs::path> animate(const AnimateOptions& o, const Say& say) {
   if (o.motion.empty()) throw Error(ErrorKind::kConfig, "the motion has no frames");
-  if (o.camera != "front" && o.camera != "turn") throw Error(ErrorKind::kConfig, fmt::format("camera = {}, must be front or turn", o.camera));
+  const bool named = o.camera == "front" || o.camera == "turn";
+  if (!named && fs::path(o.camera).extension() != ".json")
+    throw Error(ErrorKind::kConfig, fmt::format("camera = {}, must be front, turn or a .json file", o.camera));
   if (!(o.fps > 0 && o.fps <= 240)) throw Error(ErrorKind::kConfig, fmt::format("fps = {}, must be in (0, 240]", o.fps));
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
   const avatar::Avatar one = avatar::read_avatar(o.avatar, studio.config.planes_height);
   const avatar::GaussianAttributes attributes = decode(studio, one.planes);
+  const auto cameras = named ? geometry::turntable_cameras(size, 360) : read_cameras(o.camera, size);
   make_folder(o.output);
-  const auto cameras = geometry::turntable_cameras(size, 360);
   std::vector<io::Image> frames;
   for (std::size_t f = 0; f < o.motion.size(); ++f) {
-    const std::size_t view = o.camera == "front" ? 20 : (20 + f) % cameras.size();
+    const std::size_t view = o.camera == "front" ? 20 : ((named ? 20 : 0) + f) % cameras.size();
     const splat::Gaussians posed = pose(studio, attributes, one.betas, o.motion[f]);
     frames.push_back(picture(render_view(posed, cameras[view], false).full));
     io::write_png(o.output / fmt::format("frame_{:05}.png", f), frames.back(), 1);
@@ -197,7 +212,7 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
   const body::PoseParams shown = body::default_viewing_pose();
   const splat::Gaussians before = pose(studio, decode(studio, base.planes), base.betas, shown), after = pose(studio, mixed, base.betas, shown);
   std::vector<fs::path> written;
-  const auto views = views_around(after, o.views, size);
+  const auto views = views_from(after, geometry::turntable_cameras(size, o.views));
   write_views(o.output / "views", views);
   const auto cameras = geometry::turntable_cameras(size);
   // Before and after, then each donor with its component alone.

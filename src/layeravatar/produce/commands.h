@@ -21,6 +21,8 @@ struct GenerateOptions {
   std::string precision = "auto";  // of the denoiser: fp32, bf16, or auto (bf16 where the processor has it)
   std::filesystem::path noise;    // .npy [count, 12, h, 3h] instead of the seed
   int views = 36;                 // pictures around each avatar
+  std::filesystem::path cameras;  // cam_param JSON: pictures from there instead
+  std::vector<float> betas;       // body shape of all avatars, up to 10 numbers; empty: predicted from the planes
   int size = 0;                   // pixels; 0: the pack's
   bool panels = true;
   bool ply = false;
@@ -32,7 +34,7 @@ std::vector<std::filesystem::path> generate(const GenerateOptions& options, cons
 struct AnimateOptions {
   std::filesystem::path model, avatar, output;
   std::vector<body::PoseParams> motion;
-  std::string camera = "front";   // or turn
+  std::string camera = "front";   // turn, or a cam_param JSON whose cameras take turns
   double fps = 30;
   int size = 0;
 };

@@ -30,20 +30,30 @@ struct OpenRun {
   }
 };
 
-OpenRun open_run(const TrainingFiles& files, const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop) {
+TrainConfig read_config(const TrainingFiles& files) {
   TrainConfig config;
   apply_settings(config, files.config_text, files.config_name);
+  for (const std::string& setting : files.settings) apply_setting(config, setting);
   config.check();
   if (config.dataset.empty()) throw Error(ErrorKind::kConfig, files.config_name + ".dataset: is empty");
-  const people::Cc0Body body = people::read_cc0_body(files.body);
-  data::DatasetOptions data_options;
-  data_options.held_out = config.held_out;
-  data_options.reference = config.reference;
-  OpenRun out;
-  out.image_size = data_options.image_size;
-  out.dataset = std::make_shared<data::Dataset>(data::Dataset::open(config.dataset, data_options, [&](std::size_t done, std::size_t total) {
+  return config;
+}
+
+std::shared_ptr<const data::Dataset> open_dataset(const TrainConfig& config, const std::function<void(const std::string&)>& say) {
+  data::DatasetOptions options;
+  options.held_out = config.held_out;
+  options.reference = config.reference;
+  return std::make_shared<data::Dataset>(data::Dataset::open(config.dataset, options, [&](std::size_t done, std::size_t total) {
     if (done == total || done % 32 == 0) say(fmt::format("read {}/{} scenes", done, total));
   }));
+}
+
+OpenRun open_run(const TrainingFiles& files, const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop) {
+  const TrainConfig config = read_config(files);
+  const people::Cc0Body body = people::read_cc0_body(files.body);
+  OpenRun out;
+  out.image_size = data::DatasetOptions{}.image_size;
+  out.dataset = open_dataset(config, say);
   RunOptions options;
   options.folder = files.run;
   options.resume = files.resume;
@@ -52,6 +62,45 @@ OpenRun open_run(const TrainingFiles& files, const std::function<void(const std:
   options.stop = stop;
   out.trainer = std::make_unique<Trainer>(config, body.model, data::cc0_template(body),
                                           std::make_shared<DatasetSource>(out.dataset, config.views_per_scene), options);
+  return out;
+}
+
+// What is evaluated: networks, people, and the planes of those that have some.
+struct Subject {
+  produce::Studio studio;
+  std::shared_ptr<const data::Dataset> dataset;
+  std::vector<torch::Tensor> planes;  // one per scene; undefined where not known
+  std::int64_t iteration = -1;        // unknown of a pack
+};
+
+Subject subject_of_run(const TrainingFiles& files, const std::function<void(const std::string&)>& say) {
+  TrainingFiles opened = files;
+  opened.resume = true;
+  const OpenRun run = open_run(opened, say, nullptr);
+  Subject out{produce::make_studio(make_pack(*run.trainer, run.people(), run.image_size), files.run.string()), run.dataset, {}, run.trainer->iteration()};
+  for (std::int64_t i = 0; i < run.trainer->codes().size(); ++i)
+    out.planes.push_back(run.trainer->learned().activation.forward(run.trainer->codes().code(i)));
+  return out;
+}
+
+Subject subject_of_pack(const EvaluationFiles& files, const std::function<void(const std::string&)>& say) {
+  const TrainConfig config = read_config(files.run);
+  const avatar::ModelPack pack = avatar::read_pack(files.model);
+  const Scaffold scaffold = make_scaffold(pack.body, pack.layers);
+  Subject out{produce::make_studio(pack, files.model.string()), open_dataset(config, say), {}, -1};
+  DatasetSource source(out.dataset, config.views_per_scene);
+  FitOptions options;
+  options.steps = files.fit_steps;
+  options.stage = config.stages.back();
+  options.stage.code_lr = config.stages.front().code_lr;
+  const auto scenes = static_cast<std::int64_t>(out.dataset->scenes().size());
+  for (std::int64_t i = 0; i < scenes; ++i) {
+    out.planes.emplace_back();
+    if (i % files.stride != 0) continue;
+    out.planes.back() = fit_planes(scaffold, *out.studio.decoder, pack.activation, pack.config.planes_height,
+                                   [&](int batch) { return source.load(i, batch, 0); }, options);
+    say(fmt::format("fitted {} of {} people", i / files.stride + 1, (scenes + files.stride - 1) / files.stride));
+  }
   return out;
 }
 
@@ -86,24 +135,23 @@ bool run_training(const TrainingFiles& files, const std::function<void(const std
   return true;
 }
 
-std::vector<std::pair<std::string, double>> evaluate_run(const EvaluationFiles& files, const std::function<void(const std::string&)>& say) {
-  TrainingFiles opened = files.run;
-  opened.resume = true;
-  const OpenRun run = open_run(opened, say, nullptr);
-  if (run.dataset->held_out_views().empty()) throw Error(ErrorKind::kConfig, "held-out: no views are held out; nothing to evaluate on");
-  const produce::Studio studio = produce::make_studio(make_pack(*run.trainer, run.people(), run.image_size), files.run.run.string());
+std::vector<std::pair<std::string, double>> evaluate(const EvaluationFiles& files, const std::function<void(const std::string&)>& say) {
+  if (read_config(files.run).held_out.empty()) throw Error(ErrorKind::kConfig, "held-out: no views are held out; nothing to evaluate on");
+  const Subject subject = files.model.empty() ? subject_of_run(files.run, say) : subject_of_pack(files, say);
+  const produce::Studio& studio = subject.studio;
+  if (studio.unet) studio.unet->set_precision(diffusion::precision_named("auto"));  // as `generate` does
+  const auto& held_out = subject.dataset->held_out_views();
   const torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> planes;
   std::vector<avatar::Avatar> people;
-  for (std::int64_t i = 0; i < run.trainer->codes().size(); ++i) {
-    planes.push_back(run.trainer->learned().activation.forward(run.trainer->codes().code(i)));
-    people.push_back({planes.back(), run.dataset->scenes()[static_cast<std::size_t>(i)].params.betas, {}});
+  for (std::size_t i = 0; i < subject.planes.size(); ++i) {
+    if (!subject.planes[i].defined()) continue;
+    planes.push_back(subject.planes[i]);
+    people.push_back({planes.back(), subject.dataset->scenes()[i].params.betas, {}});
   }
-  const auto& held_out = run.dataset->held_out_views();
-  if (!files.sheet.empty()) io::write_png(files.sheet, eval::reconstruction_sheet(studio, *run.dataset, planes, held_out[0], 6));
-  const eval::Reconstruction r = eval::evaluate_reconstruction(studio, *run.dataset, planes, held_out, files.stride);
-  std::vector<std::pair<std::string, double>> out = {{"iteration", static_cast<double>(run.trainer->iteration())},
-                                                     {"pictures", r.pictures},
+  if (!files.sheet.empty()) io::write_png(files.sheet, eval::reconstruction_sheet(studio, *subject.dataset, subject.planes, held_out[0], 6));
+  const eval::Reconstruction r = eval::evaluate_reconstruction(studio, *subject.dataset, subject.planes, held_out, files.stride);
+  std::vector<std::pair<std::string, double>> out = {{"pictures", r.pictures},
                                                      {"psnr_box", r.psnr},
                                                      {"psnr_box_of_mean_avatar", r.mean_avatar_psnr},
                                                      {"psnr_head_box", r.head_psnr},
@@ -113,6 +161,7 @@ std::vector<std::pair<std::string, double>> evaluate_run(const EvaluationFiles& 
                                                      {"iou_hair", r.parts.iou(3)},
                                                      {"iou_shoes", r.parts.iou(4)},
                                                      {"iou_bottom", r.parts.iou(5)}};
+  if (subject.iteration >= 0) out.insert(out.begin(), {"iteration", static_cast<double>(subject.iteration)});
   constexpr int kPairs = 16;
   if (people.size() > 1)
     if (const eval::Leakage l = eval::evaluate_leakage(studio, people, kPairs); l.pictures > 0)

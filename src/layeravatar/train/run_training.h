@@ -12,6 +12,7 @@ namespace layeravatar::train {
 struct TrainingFiles {
   std::string config_text;               // settings
   std::string config_name;               // their file, .json or .toml
+  std::vector<std::string> settings;     // key=value, over those of the file
   std::filesystem::path body;            // the CC0 body, .npz
   std::filesystem::path run;             // folder of checkpoints and logs
   std::filesystem::path pack;            // where the finished pack goes; empty: <run>/pack.safetensors
@@ -25,14 +26,16 @@ bool run_training(const TrainingFiles& files, const std::function<void(const std
 
 struct EvaluationFiles {
   TrainingFiles run;                     // as for training; nothing is trained
+  std::filesystem::path model;           // a pack instead of a run: planes are fitted to the people that are drawn
+  int fit_steps = 300;                   // of those planes
   std::filesystem::path sheet;           // a picture of reconstructions; empty: none
   int stride = 1;                        // every n-th person
   int samples = 64;                      // generated avatars to compare with the training people; 0: none
 };
 
-/// Numbers of a run's newest checkpoint, by name, in order: reconstruction of training people in the held-out views,
+/// Numbers of a run's newest checkpoint or of a pack, by name, in order: reconstruction of people in the held-out views,
 /// what swapped components change on the others, variety of generated avatars (distances of renders between samples and
-/// training people) and their silhouettes.
-std::vector<std::pair<std::string, double>> evaluate_run(const EvaluationFiles& files, const std::function<void(const std::string&)>& say);
+/// people) and their silhouettes.
+std::vector<std::pair<std::string, double>> evaluate(const EvaluationFiles& files, const std::function<void(const std::string&)>& say);
 
 }  // namespace layeravatar::train

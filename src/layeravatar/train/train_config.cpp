@@ -163,6 +163,21 @@ void apply_settings(TrainConfig& config, const std::string& text, const std::str
   fail(fmt::format("{}: settings are read from .json or .toml, not from '{}'", file, extension));
 }
 
+void apply_setting(TrainConfig& config, const std::string& setting) {
+  const auto split = setting.find('=');
+  if (split == 0 || split == std::string::npos) fail(fmt::format("--set {}: expected key=value", setting));
+  std::string key = setting.substr(0, split);
+  key.erase(key.find_last_not_of(' ') + 1);
+  const std::string value = setting.substr(split + 1);
+  toml::table table;
+  try {
+    table = toml::parse("value = " + value);
+  } catch (const toml::parse_error&) {
+    table.insert("value", value);
+  }
+  read_object(config, Json{{key, json_of(*table.get("value"), "--set " + key)}}, "--set");
+}
+
 std::string to_json(const TrainConfig& config) { return write_object(config).dump(2) + "\n"; }
 
 }  // namespace layeravatar::train

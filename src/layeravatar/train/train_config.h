@@ -108,6 +108,8 @@ void apply_json(TrainConfig& config, const std::string& json_text, const std::st
 void apply_toml(TrainConfig& config, const std::string& toml_text, const std::string& file);
 /// By the file's extension, .json or .toml.
 void apply_settings(TrainConfig& config, const std::string& text, const std::string& file);
+/// "key=value" as a line of TOML; a value that is no TOML is a text. Throws Error(kConfig) as the others.
+void apply_setting(TrainConfig& config, const std::string& setting);
 /// Every field, in order.
 std::string to_json(const TrainConfig& config);
 

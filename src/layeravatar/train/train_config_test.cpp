@@ -92,6 +92,29 @@ TEST(TrainConfig, TomlMessagesNameTheField) {
   EXPECT_EQ(config_error("", "run.yaml"), "run.yaml: settings are read from .json or .toml, not from '.yaml'");
 }
 
+TEST(TrainConfig, SingleSettingsFromACommandLine) {
+  TrainConfig config;
+  apply_setting(config, "iterations=12");
+  apply_setting(config, "dataset=some/people");  // no TOML: a text
+  apply_setting(config, "held-out=[\"000_001\"]");
+  apply_setting(config, "unet-precision = \"bf16\"");
+  EXPECT_EQ(config.iterations, 12);
+  EXPECT_EQ(config.dataset, "some/people");
+  EXPECT_EQ(config.held_out, std::vector<std::string>{"000_001"});
+  const auto error = [](const std::string& setting) {
+    try {
+      TrainConfig other;
+      apply_setting(other, setting);
+    } catch (const Error& e) {
+      return std::string(e.what());
+    }
+    return std::string();
+  };
+  EXPECT_EQ(error("iteration=5"), "--set.iteration: no such setting");
+  EXPECT_EQ(error("iterations=many"), "--set.iterations: cannot use the value \"many\"");
+  EXPECT_EQ(error("iterations"), "--set iterations: expected key=value");
+}
+
 TEST(TrainConfig, LearningRateOfTheSpec) {  // section 15.1, times 1e-4
   const TrainConfig config;
   EXPECT_NEAR(config.lr_factor(0), 1.0e-3, 1e-12);

@@ -10,27 +10,10 @@
 #include <string>
 #include <vector>
 
-#include "layeravatar/avatar/decoder.h"
-#include "layeravatar/avatar/layer_order.h"
-#include "layeravatar/avatar/plane_activation.h"
-#include "layeravatar/deform/deformer.h"
-#include "layeravatar/diffusion/schedule.h"
 #include "layeravatar/diffusion/unet.h"
-#include "layeravatar/geometry/camera.h"
-#include "layeravatar/train/code_cache.h"
-#include "layeravatar/train/train_config.h"
+#include "layeravatar/train/reconstruct.h"
 
 namespace layeravatar::train {
-
-/// What is constant during a run.
-struct Scaffold {
-  std::shared_ptr<const deform::Deformer> deformer;
-  std::shared_ptr<const avatar::MapSampler> sampler;
-  OffsetMasks offset_masks;
-  std::shared_ptr<const avatar::LayerOrder> layer_order;  // needed where a stage gives it weight
-  torch::Tensor face_points;  // [F] int64: body points whose mean colour is the skin colour
-  diffusion::Schedule schedule;
-};
 
 /// Everything that training changes, codes aside.
 struct Learned {
@@ -38,20 +21,6 @@ struct Learned {
   std::shared_ptr<diffusion::UNet> unet, unet_ema;
   avatar::PlaneActivation activation;
   std::unique_ptr<torch::optim::Adam> decoder_adam, unet_adam;
-};
-
-/// The views of one scene, in the order in which they were drawn.
-struct SceneBatch {
-  torch::Tensor images;  // [I, 3, H, W] float in [0, 1] on white
-  torch::Tensor labels;  // [I, H, W] uint8
-  std::vector<geometry::Camera> cameras;
-  body::PoseParams params;
-};
-
-/// Seconds by stage of the work.
-struct StepTimes {
-  double load = 0, decode = 0, deform = 0, splat = 0, losses = 0, unet = 0, optimiser = 0;
-  StepTimes& operator+=(const StepTimes& o);
 };
 
 struct StepInput {

@@ -11,6 +11,7 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/nn/named_tensors.h"
+#include "layeravatar/splat/render.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/testing/deterministic_values.h"
 
@@ -166,6 +167,36 @@ TEST(TrainStep, ANonFiniteNumberIsNamedAndEndsTheStep) {
     EXPECT_EQ(e.kind(), ErrorKind::kDiverged);
     EXPECT_STREQ(e.what(), "pixel_loss at iteration 17 is not finite");
   }
+}
+
+// Pictures drawn from known planes: the fit must find planes that draw them, with the decoder as it was.
+TEST(FitPlanes, FindsPlanesThatDrawThePictures) {
+  RecordedRun run;
+  SceneBatch scene = run.input(0).scenes[0];
+  const torch::Tensor truth = run.learned.activation.forward(4 * run.codes[0].code);
+  run.learned.decoder->eval();
+  const auto draw = [&](const torch::Tensor& planes) {
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor samples = run.scaffold.sampler->sample(run.learned.decoder->attribute_map(planes.unsqueeze(0)))[0];
+    const auto posed = run.scaffold.deformer->pose(avatar::attributes_from_samples(samples), run.scaffold.deformer->prepare(scene.params));
+    std::vector<torch::Tensor> out;
+    for (const auto& camera : scene.cameras) out.push_back(splat::render(posed, camera).full.clamp(0, 1));
+    return torch::stack(out);
+  };
+  scene.images = draw(truth);
+  const auto before = nn::named_tensors(*run.learned.decoder).begin()->second.clone();
+  std::vector<int> asked;
+  FitOptions options;
+  options.steps = 120;
+  options.stage.weights.seg = options.stage.weights.inner = options.stage.weights.skin = options.stage.weights.opacity = 0;
+  const torch::Tensor found = fit_planes(run.scaffold, *run.learned.decoder, run.learned.activation, 32, [&](int batch) {
+    asked.push_back(batch);
+    return scene;
+  }, options);
+  const auto error = [&](const torch::Tensor& planes) { return (draw(planes) - scene.images).square().mean().item<double>(); };
+  EXPECT_EQ(asked.size(), 30U);  // 8 views, two a step
+  EXPECT_LT(error(found), 0.1 * error(torch::zeros_like(truth)));
+  EXPECT_TRUE(torch::equal(before, nn::named_tensors(*run.learned.decoder).begin()->second));
 }
 
 }  // namespace

@@ -26,25 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-torch::Tensor mask_tensor(const std::vector<std::uint8_t>& mask) {
-  torch::Tensor out = torch::empty({static_cast<std::int64_t>(mask.size())});
-  std::copy(mask.begin(), mask.end(), out.data_ptr<float>());
-  return out;
-}
-
-Scaffold make_scaffold(const body::BodyModel& body, const templates::LayeredTemplate& layers) {
-  Scaffold out;
-  out.deformer = std::make_shared<deform::Deformer>(body, layers);
-  out.sampler = std::make_shared<avatar::MapSampler>(layers.uvs);
-  torch::Tensor is_body = torch::empty({layers.count()});
-  for (std::int64_t i = 0; i < layers.count(); ++i)
-    is_body.data_ptr<float>()[i] = layers.labels[static_cast<std::size_t>(i)] == 1 ? 1.0F : 0.0F;
-  out.offset_masks = {is_body, mask_tensor(layers.hands_mask), mask_tensor(layers.offset_mask())};
-  out.layer_order = std::make_shared<avatar::LayerOrder>(layers);
-  out.face_points = mask_tensor(layers.face_mask).nonzero().squeeze(1);
-  return out;
-}
-
 Learned make_learned(const TrainConfig& config) {
   torch::manual_seed(config.seed);
   Learned out;

@@ -1,0 +1,82 @@
+#!/bin/bash
+# commands.sh PROGRAM PACK MOTION: the real program on the shipped pack, small and quick: what it writes, and one line and the
+# right exit code for each kind of bad input. flat_body.npz is numpy.savez(v_template=numpy.zeros(9, float32)).
+set -u
+program=$1 pack=$2 motion=$3 here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failed=0 passed=0
+
+# expect NAME CODE PATTERN COMMAND...: exit code, and one line on standard error that matches. Leftovers are checked apart.
+expect() {
+  local name=$1 code=$2 pattern=$3
+  shift 3
+  "$@" >"$work/out" 2>"$work/err"
+  local got=$?
+  if [ "$got" != "$code" ]; then
+    echo "FAILED $name: exit $got, expected $code: $(cat "$work/err")"
+    failed=$((failed + 1))
+  elif [ -n "$pattern" ] && { [ "$(wc -l <"$work/err")" != 1 ] || ! grep -q -- "$pattern" "$work/err"; }; then
+    echo "FAILED $name: expected one line with '$pattern', found: $(cat "$work/err")"
+    failed=$((failed + 1))
+  else
+    passed=$((passed + 1))
+  fi
+}
+check() {
+  local name=$1
+  shift
+  if "$@"; then passed=$((passed + 1)); else echo "FAILED $name" && failed=$((failed + 1)); fi
+}
+absent() { [ ! -e "$1" ]; }
+same() { diff -rq "$1" "$2" >/dev/null; }
+
+small=(--steps 2 --views 2 --size 64 --quiet)
+expect generate 0 "" "$program" generate --model "$pack" --count 2 --seed 7 "${small[@]}" -o "$work/a"
+expect "generate again" 0 "" "$program" generate --model "$pack" --count 2 --seed 7 "${small[@]}" -o "$work/b"
+check "same seed, same bytes" same "$work/a" "$work/b"
+check "a sheet" test -s "$work/a/contact_sheet.png"
+
+printf 'count = 1\nsteps = 2\nviews = 2\nsize = 64\nseed = 8\n' >"$work/g.toml"
+expect "settings file" 0 "" "$program" generate --model "$pack" --config "$work/g.toml" --set seed=3 --seed 7 --quiet -o "$work/c"
+check "flags win over --set and the file" cmp -s "$work/a/avatar_0000.safetensors" "$work/c/avatar_0000.safetensors"
+check "count came from the file" absent "$work/c/avatar_0001.safetensors"
+printf 'stepz = 2\n' >"$work/bad.toml"
+expect "unknown setting" 4 "bad.toml.stepz: no such setting of 'generate'" "$program" generate --model "$pack" --config "$work/bad.toml" -o "$work/x"
+expect "unknown --set" 4 "no such setting" "$program" generate --model "$pack" --set foo=1 -o "$work/x"
+
+printf '{"cam_param": [[1,0,0,0],[0,-1,0,0],[0,0,-1,10],[0,0,0,1]]}' >"$work/cam.json"
+expect cameras 0 "" "$program" generate --model "$pack" --count 1 --seed 7 "${small[@]}" --cameras "$work/cam.json" -o "$work/d"
+check "the camera in front is the turntable's first" cmp -s "$work/a/avatar_0000/view_000.png" "$work/d/avatar_0000/view_000.png"
+check "one camera, one picture" absent "$work/d/avatar_0000/view_001.png"
+expect betas 0 "" "$program" generate --model "$pack" --count 1 --seed 7 "${small[@]}" --betas 2,0,-1 -o "$work/e"
+expect "too many betas" 4 "betas: 11 numbers" "$program" generate --model "$pack" --betas 1,1,1,1,1,1,1,1,1,1,1 -o "$work/x"
+
+expect "swap" 0 "" "$program" transfer --model "$pack" --base "$work/a/avatar_0000.safetensors" --top "$work/a/avatar_0001.safetensors" --views 2 --size 64 --quiet -o "$work/swap"
+expect "walk" 0 "" "$program" animate --model "$pack" --avatar "$work/a/avatar_0000.safetensors" --motion "$motion" --frames 3 --size 64 --quiet -o "$work/walk"
+expect "ply" 0 "" "$program" export "$work/a/avatar_0000.safetensors" --model "$pack" -o "$work/a.ply"
+
+# Bad input.
+expect "missing pack" 3 "nowhere.safetensors" "$program" generate --model "$work/nowhere.safetensors" -o "$work/x"
+head -c 1000000 "$pack" >"$work/cut.safetensors"
+expect "truncated pack" 3 "cut.safetensors" "$program" generate --model "$work/cut.safetensors" -o "$work/x"
+expect "wrong file as pack" 3 "g.toml" "$program" generate --model "$work/g.toml" -o "$work/x"
+expect "wrong file as avatar" 3 "cam.json" "$program" animate --model "$pack" --avatar "$work/cam.json" --motion "$motion" -o "$work/x"
+sed 's/CHANNELS 3 Zrotation Yrotation Xrotation/CHANNELS 3 Zrotation Yrotation/' "$motion" >"$work/short.bvh"
+expect "motion with missing channels" 3 "short.bvh" "$program" animate --model "$pack" --avatar "$work/a/avatar_0000.safetensors" --motion "$work/short.bvh" -o "$work/x"
+expect "camera without cam_param" 3 "'cam_param' is missing" "$program" generate --model "$pack" --cameras <(echo '{}') -o "$work/x"
+printf 'dataset = "nowhere"\nheld-out = ["000_001"]\n' >"$work/run.toml"
+expect "npz with a wrong shape" 3 "v_template" "$program" train --config "$work/run.toml" --body "$here/flat_body.npz" --run "$work/x"
+expect "sampler not built" 4 "ddim or ddpm" "$program" generate --model "$pack" --sampler unipc -o "$work/x"
+expect "unknown flag" 2 "" "$program" generate --nonsense
+check "nothing was left behind" absent "$work/x"
+if [ "$(id -u)" != 0 ]; then
+  mkdir "$work/ro" && chmod 500 "$work/ro"
+  expect "unwritable folder" 6 "ro" "$program" generate --model "$pack" --count 1 "${small[@]}" -o "$work/ro/x"
+fi
+: >"$work/file"
+expect "folder is a file" 6 "file" "$program" generate --model "$pack" --count 1 "${small[@]}" -o "$work/file"
+expect "full disk" 6 "/dev/full" "$program" export "$work/a/avatar_0000.safetensors" --model "$pack" -o /dev/full/a.ply
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
