@@ -19,6 +19,8 @@ function(lav_add_library name)
   target_link_libraries(lav_${name} ${scope} ${A_LINKS})
   if(A_TORCH)
     target_link_libraries(lav_${name} ${scope} lav_torch)
+  elseif(LAV_TIDY AND A_SOURCES)
+    set_target_properties(lav_${name} PROPERTIES CXX_CLANG_TIDY clang-tidy)
   endif()
 endfunction()
 

@@ -176,6 +176,7 @@ std::string PackConfig::to_json() const {
               {"unet-resblocks", unet_resblocks},
               {"unet-heads", unet_heads},
               {"unet-attention", unet_attention},
+              {"unet-prior-rank", unet_prior_rank},
               {"provenance", provenance}}
       .dump();
 }
@@ -192,6 +193,7 @@ PackConfig PackConfig::from_json(const std::string& text, const std::string& fil
     json.at("unet-resblocks").get_to(c.unet_resblocks);
     json.at("unet-heads").get_to(c.unet_heads);
     json.at("unet-attention").get_to(c.unet_attention);
+    if (json.contains("unet-prior-rank")) json.at("unet-prior-rank").get_to(c.unet_prior_rank);
     json.at("provenance").get_to(c.provenance);
   } catch (const Json::exception& e) {
     reject(file, fmt::format("pack configuration: {}", e.what()));
@@ -206,6 +208,7 @@ PackConfig PackConfig::from_json(const std::string& text, const std::string& fil
   check("length of unet-channel-factors", static_cast<double>(c.unet_channel_factors.size()), 1, 10);
   for (const double factor : c.unet_channel_factors) check("unet-channel-factors", factor, 0.01, 100);
   check("unet-resblocks", c.unet_resblocks, 1, 16);
+  check("unet-prior-rank", c.unet_prior_rank, 0, 4096);
   check("unet-heads", c.unet_heads, 1, 64);
   for (const int a : c.unet_attention) check("unet-attention", a, 1, 4096);
   return c;

@@ -219,6 +219,9 @@ void UNetConfig::check() const {
   require(levels >= 1 && levels <= 10, "levels", std::to_string(levels), "in 1..10");
   require(in_channels >= 1, "in_channels", std::to_string(in_channels), ">= 1");
   require(resblocks >= 1, "resblocks", std::to_string(resblocks), ">= 1");
+  require(prior_rank >= 0 && prior_rank <= 4096, "prior_rank", std::to_string(prior_rank), "in 0..4096");
+  for (const int side : image_size)
+    require(prior_rank == 0 || side % GaussianPrior::kBlock == 0, "image_size", std::to_string(side), "a multiple of 4 with a prior");
   require(heads >= 1, "heads", std::to_string(heads), ">= 1");
   require(base_channels >= 2 && base_channels % 2 == 0 && base_channels <= 4096, "base_channels",
           std::to_string(base_channels), "even, in 2..4096");
@@ -252,7 +255,7 @@ UNet::UNet(const UNetConfig& config) : config_(config) {
   int width = channels_of(0);
   {
     auto block = std::make_shared<Block>();
-    block->add(conv3(config.in_channels, width).ptr());
+    block->add(conv3(config.prior_rank > 0 ? 2 * config.in_channels : config.in_channels, width).ptr());
     in_blocks_->push_back(block);
     skips.push_back(width);
   }
@@ -288,6 +291,8 @@ UNet::UNet(const UNetConfig& config) : config_(config) {
   mid_blocks_ = register_module("mid_blocks", mid_blocks_);
   out_blocks_ = register_module("out_blocks", out_blocks_);
   out_ = register_module("out", std::make_shared<Head>(width, config.in_channels));
+  if (config.prior_rank > 0)
+    prior_ = register_module("prior", std::make_shared<GaussianPrior>(config.in_channels, config.image_size, config.prior_rank));
 }
 
 Tensor UNet::forward(const Tensor& x, const Tensor& t) {
@@ -295,7 +300,9 @@ Tensor UNet::forward(const Tensor& x, const Tensor& t) {
   tensor::expect_shape(t, {x.size(0)}, "t");
   const Tensor embedding = static_cast<TimeEmbedding&>(*time_embedding_).forward(t);
   std::vector<Tensor> skips;
-  Tensor h = precision_ == Precision::kBfloat16 ? x.to(torch::kBFloat16, false, false, torch::MemoryFormat::ChannelsLast) : x;
+  const Tensor estimate = prior_ ? prior_->estimate(x, t) : Tensor();
+  Tensor h = prior_ ? torch::cat({x, estimate}, 1) : x;
+  if (precision_ == Precision::kBfloat16) h = h.to(torch::kBFloat16, false, false, torch::MemoryFormat::ChannelsLast);
   for (const auto& block : *in_blocks_) {
     h = run(static_cast<Block&>(*block).parts, h, embedding);
     skips.push_back(h);
@@ -308,7 +315,8 @@ Tensor UNet::forward(const Tensor& x, const Tensor& t) {
     skips.pop_back();
   }
   auto& head = static_cast<Head&>(*out_);
-  return head.conv->forward(normed_silu(head.gn, h.to(torch::kFloat32)));
+  const Tensor out = head.conv->forward(normed_silu(head.gn, h.to(torch::kFloat32)));
+  return prior_ ? out - prior_->weight(t) * (estimate - prior_->mean()) : out;
 }
 
 }  // namespace layeravatar::diffusion

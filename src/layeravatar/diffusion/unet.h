@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "layeravatar/diffusion/gaussian_prior.h"
+
 namespace layeravatar::diffusion {
 
 struct UNetConfig {
@@ -17,6 +19,7 @@ struct UNetConfig {
   std::vector<double> channel_factors{0.5, 1, 2, 2, 4, 4};   // level channels = int(base * factor)
   int resblocks = 2;                                         // per level
   int heads = 4;
+  int prior_rank = 0;                                        // of the Gaussian prior; 0: none, as in the release
   std::vector<int> attention_res{16, 8, 4};                  // attention where 2^level = min(image_size) / r
 
   /// Throws Error(kConfig) naming field, value and range.
@@ -31,7 +34,9 @@ enum class Precision { kFloat32, kBfloat16 };
 /// Throws Error(kConfig) for any other name.
 Precision precision_named(const std::string& name);
 
-/// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5).
+/// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5). With a
+/// prior of rank K > 0, buffers "prior.*": its estimate e of x0 comes as further input channels, and s^12 (e - mean) is taken
+/// off the output, s the noise at t: where noise is strong, v = -s x0 is the prior's from the beginning.
 class UNet : public torch::nn::Module {
  public:
   explicit UNet(const UNetConfig& config);
@@ -39,12 +44,15 @@ class UNet : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
   void set_precision(Precision precision) { precision_ = precision; }
   [[nodiscard]] const UNetConfig& config() const { return config_; }
+  /// Null without one.
+  [[nodiscard]] GaussianPrior* prior() const { return prior_.get(); }
 
  private:
   UNetConfig config_;
   Precision precision_ = Precision::kFloat32;
   torch::nn::ModuleList in_blocks_, mid_blocks_, out_blocks_;
   std::shared_ptr<torch::nn::Module> time_embedding_, out_;
+  std::shared_ptr<GaussianPrior> prior_;
 };
 
 }  // namespace layeravatar::diffusion

@@ -32,6 +32,7 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
     unet.resblocks = pack.config.unet_resblocks;
     unet.heads = pack.config.unet_heads;
     unet.attention_res = pack.config.unet_attention;
+    unet.prior_rank = pack.config.unet_prior_rank;
     s.unet = std::make_shared<diffusion::UNet>(unet);
     nn::load_named_tensors(*s.unet, pack.unet, file + ": denoiser");
     s.unet->eval();

@@ -106,8 +106,10 @@ void TrainConfig::check() const {
   require(loss_coef >= 0, "loss-coef", loss_coef, ">= 0");
   require(unet_base_channels >= 2 && unet_base_channels % 2 == 0, "unet-base-channels", unet_base_channels, "even, >= 2");
   require(!unet_channel_factors.empty(), "unet-channel-factors", unet_channel_factors.size(), "a list");
+  require(unet_prior_rank >= 0 && unet_prior_rank <= 4096, "unet-prior-rank", unet_prior_rank, "in 0..4096");
   require(unet_scenes >= 1, "unet-scenes", unet_scenes, ">= 1");
   diffusion::precision_named(unet_precision);
+  require(unet_timestep_power >= 1 && unet_timestep_power <= 10, "unet-timestep-power", unet_timestep_power, "in 1..10");
   require(unet_lr > 0, "unet-lr", unet_lr, "> 0");
   require(decoder_lr > 0, "decoder-lr", decoder_lr, "> 0");
   require(log_every > 0, "log-every", log_every, "> 0");

@@ -51,9 +51,11 @@ struct TrainConfig {
   int unet_base_channels = 64;
   std::vector<double> unet_channel_factors{0.5, 1, 2, 2};
   std::vector<int> unet_attention{16, 8};
+  int unet_prior_rank = 0;               // of the U-Net's Gaussian prior, fitted to the planes when the diffusion model joins
   int unet_scenes = 1;                   // codes in each U-Net step; those beyond the step's own scenes come from the cache
   std::string unet_precision = "fp32";   // fp32, bf16, or auto: whichever this processor is fastest at
   bool unet_flat_weights = false;        // every diffusion step weighs the same (diffusion::Weighting)
+  double unet_timestep_power = 1;        // diffusion steps are drawn with density t^(power - 1): 1 is uniform
   double unet_lr = 1e-4;
   double decoder_lr = 1e-3;
   std::int64_t warmup = 500;
@@ -79,9 +81,11 @@ struct TrainConfig {
     field("unet-base-channels", c.unet_base_channels, "base channels of the U-Net");
     field("unet-channel-factors", c.unet_channel_factors, "channels of each level over the base");
     field("unet-attention", c.unet_attention, "attention resolutions, as divisors of the smaller side");
+    field("unet-prior-rank", c.unet_prior_rank, "rank of the Gaussian prior in the U-Net; 0 for none, as in the release");
     field("unet-scenes", c.unet_scenes, "codes in each step of the U-Net");
     field("unet-precision", c.unet_precision, "fp32, bf16 or auto: arithmetic between the U-Net's layers");
     field("unet-flat-weights", c.unet_flat_weights, "every diffusion step weighs the same; the release ignores the noisiest");
+    field("unet-timestep-power", c.unet_timestep_power, "diffusion steps are drawn with density t^(power - 1): above 1 the noisy ones come more often");
     field("unet-lr", c.unet_lr, "Adam step size of the U-Net");
     field("decoder-lr", c.decoder_lr, "Adam step size of the decoder");
     field("warmup", c.warmup, "iterations of linear warm-up");

@@ -34,6 +34,7 @@ Learned make_learned(const TrainConfig& config) {
   unet.base_channels = config.unet_base_channels;
   unet.channel_factors = config.unet_channel_factors;
   unet.attention_res = config.unet_attention;
+  unet.prior_rank = config.unet_prior_rank;
   out.decoder = std::make_shared<avatar::Decoder>();
   out.decoder_ema = std::make_shared<avatar::Decoder>();
   out.unet = std::make_shared<diffusion::UNet>(unet);
@@ -106,6 +107,12 @@ Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64
   return out;
 }
 
+torch::Tensor draw_timesteps(std::int64_t steps, std::int64_t count, double power, at::Generator generator) {
+  if (power == 1) return torch::randint(steps, {count}, std::move(generator), torch::kInt64);
+  const torch::Tensor u = torch::rand({count}, std::move(generator), torch::TensorOptions().dtype(torch::kFloat64));
+  return (u.pow(1 / power) * static_cast<double>(steps)).floor().clamp(0, static_cast<double>(steps - 1)).to(torch::kInt64);
+}
+
 fs::path newest_checkpoint(const fs::path& run_folder) {
   const std::vector<fs::path> all = checkpoints(run_folder);
   return all.empty() ? fs::path() : all.back();
@@ -123,6 +130,8 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
   if (codes_.size() < config_.scenes_per_step)
     throw Error(ErrorKind::kConfig, fmt::format("scenes-per-step = {}, the dataset has {} scenes",
                                                 config_.scenes_per_step, codes_.size()));
+  if (config_.unet_prior_rank > 0 && codes_.size() < 2)
+    throw Error(ErrorKind::kConfig, fmt::format("unet-prior-rank = {}, must be 0 with one scene", config_.unet_prior_rank));
   make_folder(options_.folder);
   const fs::path newest = newest_checkpoint(options_.folder);
   if (!newest.empty() && !options_.resume)
@@ -133,8 +142,15 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
   write_file(options_.folder / "config.json", to_json(config_));
 }
 
+void Trainer::fit_prior() {
+  std::vector<torch::Tensor> planes;
+  for (std::int64_t i = 0; i < codes_.size(); ++i) planes.push_back(learned_.activation.forward(codes_.code(i)));
+  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(planes);
+}
+
 StepLog Trainer::step(StepTimes& times) {
   const Stage& stage = config_.stage_at(iteration_);
+  if (stage.diffusion && learned_.unet->prior() != nullptr && !learned_.unet->prior()->fitted()) fit_prior();
   const auto begin = std::chrono::steady_clock::now();
   const Draw draw = draw_scenes(config_, codes_.size(), iteration_);
   StepInput input;
@@ -150,7 +166,7 @@ StepLog Trainer::step(StepTimes& times) {
     input.more_codes.push_back(codes_.code(static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(codes_.size()))));
   const auto batch = static_cast<std::int64_t>(input.codes.size() + input.more_codes.size());
   auto generator = at::detail::createCPUGenerator(engine());
-  input.timesteps = torch::randint(scaffold_.schedule.size(), {batch}, generator, torch::kInt64);
+  input.timesteps = draw_timesteps(scaffold_.schedule.size(), batch, config_.unet_timestep_power, generator);
   std::vector<std::int64_t> noise_shape = code_shape(config_);
   noise_shape.insert(noise_shape.begin(), batch);
   input.noise = torch::randn(noise_shape, generator, torch::TensorOptions().dtype(torch::kFloat32));

@@ -1,5 +1,7 @@
 // A training run in its folder: scenes in, checkpoints, logs and previews out (spec/model.md section 9).
 #pragma once
+#include <ATen/core/Generator.h>
+
 #include <atomic>
 #include <filesystem>
 #include <functional>
@@ -28,6 +30,10 @@ struct Draw {
   std::vector<std::int64_t> scenes;
 };
 Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64_t iteration);
+
+/// Diffusion steps [count] int64 in 0..steps-1 with density proportional to t^(power - 1). What holds for a whole avatar, such
+/// as the colour of a garment over all its charts, is decided in the noisy steps: with power 1 few examples teach it.
+torch::Tensor draw_timesteps(std::int64_t steps, std::int64_t count, double power, at::Generator generator);
 
 struct RunOptions {
   std::filesystem::path folder;
@@ -62,6 +68,8 @@ class Trainer {
  private:
   /// Writes previews/iter_<n>.png.
   void save_preview() const;
+  /// The U-Net's Gaussian prior, from the planes as they are.
+  void fit_prior();
   void start_from(const avatar::ModelPack& pack);
   void load_checkpoint(const std::filesystem::path& folder);
 
