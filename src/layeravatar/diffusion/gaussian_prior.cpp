@@ -51,7 +51,7 @@ bool GaussianPrior::fitted() const { return variance_.max().item<float>() > 0; }
 Tensor GaussianPrior::mean() const { return spread(mean_.unsqueeze(0)); }
 
 Tensor GaussianPrior::weight(const Tensor& t) const {
-  constexpr double kPower = 12;
+  constexpr double kPower = 2;
   std::vector<float> out;
   for (std::int64_t b = 0; b < t.size(0); ++b)
     out.push_back(static_cast<float>(std::pow(schedule_.noise(t[b].item<std::int64_t>()), kPower)));

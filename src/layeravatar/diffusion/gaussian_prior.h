@@ -24,7 +24,7 @@ class GaussianPrior : public torch::nn::Module {
   [[nodiscard]] bool fitted() const;
   /// E[x0 | x_t] with x_t = a x0 + s noise at steps t [B]; x [B, C, h, w] -> the same shape, each 4 x 4 texels alike.
   [[nodiscard]] torch::Tensor estimate(const torch::Tensor& x, const torch::Tensor& t) const;
-  /// s^12 of the noise s at t, [B, 1, 1, 1]: 0.05 at step 300, 0.6 at 500, 0.96 at 700.
+  /// s^2 of the noise s at t, [B, 1, 1, 1]: 0.1 at step 100, 0.6 at 300, 0.99 at 700.
   [[nodiscard]] torch::Tensor weight(const torch::Tensor& t) const;
   /// [1, C, h, w]
   [[nodiscard]] torch::Tensor mean() const;

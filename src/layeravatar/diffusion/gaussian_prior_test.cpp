@@ -62,7 +62,7 @@ TEST(GaussianPrior, ANetworkWithoutTrainingGivesThePriorsVelocityUnderStrongNois
   const torch::Tensor v = unet.forward(x, t), wanted = unet.prior()->mean() - unet.prior()->estimate(x, t);
   EXPECT_GT(wanted[0].abs().max().item<float>(), 0);
   EXPECT_LT((v[0] - wanted[0]).abs().max().item<float>(), 1e-3);  // s is almost 1
-  EXPECT_LT(v[1].abs().max().item<float>(), 1e-9);                // s^12 is almost 0
+  EXPECT_LT(v[1].abs().max().item<float>(), 1e-3);                // s is almost 0
 }
 
 TEST(GaussianPrior, HasNoMoreComponentsThanPlanesAllow) {

@@ -35,7 +35,7 @@ enum class Precision { kFloat32, kBfloat16 };
 Precision precision_named(const std::string& name);
 
 /// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5). With a
-/// prior of rank K > 0, buffers "prior.*": its estimate e of x0 comes as further input channels, and s^12 (e - mean) is taken
+/// prior of rank K > 0, buffers "prior.*": its estimate e of x0 comes as further input channels, and s^2 (e - mean) is taken
 /// off the output, s the noise at t: where noise is strong, v = -s x0 is the prior's from the beginning.
 class UNet : public torch::nn::Module {
  public:

@@ -109,6 +109,8 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
   if (studio.unet) studio.unet->set_precision(diffusion::precision_named(o.precision));
+  if (o.sampler == "ddpm" && o.steps < studio.schedule.size())
+    say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", o.steps, studio.schedule.size()));
   const auto cameras = o.cameras.empty() ? geometry::turntable_cameras(size, o.views) : read_cameras(o.cameras, size);
   if (o.betas.size() > 10) throw Error(ErrorKind::kConfig, fmt::format("betas: {} numbers, expected up to 10", o.betas.size()));
   for (const float b : o.betas)

@@ -191,6 +191,7 @@ void Trainer::run() {
     if (options_.say) options_.say(line);
   };
   StepLog sums;
+  std::map<std::string, int> seen;
   StepTimes times;
   int counted = 0;
   std::int64_t saved = iteration_;
@@ -202,14 +203,18 @@ void Trainer::run() {
     say(fmt::format("checkpoint {}", file_name(iteration_)));
   };
   while (iteration_ < config_.iterations && !(options_.stop != nullptr && *options_.stop)) {
-    for (const auto& [name, value] : step(times)) sums[name] += value;
+    for (const auto& [name, value] : step(times)) {
+      if (value == 0 && name.starts_with("loss_mse_quartile_")) continue;  // no step of this batch fell there
+      sums[name] += value;
+      ++seen[name];
+    }
     ++counted;
     if (iteration_ % config_.log_every == 0) {
       const double n = counted;
       std::string line = fmt::format("iter {}/{} {:.3f} s", iteration_, config_.iterations, (now() - since) / n);
       for (const auto& [name, sum] : sums) {
-        line += fmt::format(" {} {:.5g}", name, sum / n);
-        events.scalar("train/" + name, iteration_, static_cast<float>(sum / n), now());
+        line += fmt::format(" {} {:.5g}", name, sum / seen[name]);
+        events.scalar("train/" + name, iteration_, static_cast<float>(sum / seen[name]), now());
       }
       line += " |";
       const std::pair<const char*, double> seconds[] = {
@@ -221,6 +226,7 @@ void Trainer::run() {
       }
       say(line);
       sums.clear();
+      seen.clear();
       times = {};
       counted = 0;
       since = now();
