@@ -1,12 +1,10 @@
 #include "layeravatar/app/settings.h"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
-
-#include <filesystem>
 
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/io/toml.h"
 
 namespace layeravatar::app {
 namespace {
@@ -62,12 +60,7 @@ std::vector<std::string> settings_to_flags(const CLI::App& app, const std::vecto
       from_set.push_back(flag_of(app, *command, value.substr(0, split), value.substr(split + 1), "--set"));
       continue;
     }
-    toml::table table;
-    try {
-      table = toml::parse(read_file(value));
-    } catch (const toml::parse_error& e) {
-      throw Error(ErrorKind::kConfig, fmt::format("{}:{}: not valid TOML: {}", value, e.source().begin.line, e.description()));
-    }
+    const toml::table table = io::parse_toml(read_file(value), value);
     for (const auto& [key, node] : table) {
       const std::string setting(key.str());
       from_file.push_back(flag_of(app, *command, setting, text_of(node, value + "." + setting), value));

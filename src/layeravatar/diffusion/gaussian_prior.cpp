@@ -3,7 +3,6 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "layeravatar/core/error.h"
 
@@ -51,10 +50,11 @@ bool GaussianPrior::fitted() const { return variance_.max().item<float>() > 0; }
 Tensor GaussianPrior::mean() const { return spread(mean_.unsqueeze(0)); }
 
 Tensor GaussianPrior::weight(const Tensor& t) const {
-  constexpr double kPower = 2;
   std::vector<float> out;
-  for (std::int64_t b = 0; b < t.size(0); ++b)
-    out.push_back(static_cast<float>(std::pow(schedule_.noise(t[b].item<std::int64_t>()), kPower)));
+  for (std::int64_t b = 0; b < t.size(0); ++b) {
+    const double s = schedule_.noise(t[b].item<std::int64_t>());
+    out.push_back(static_cast<float>(s * s));
+  }
   return torch::tensor(out).reshape({-1, 1, 1, 1});
 }
 

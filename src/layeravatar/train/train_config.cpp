@@ -1,7 +1,6 @@
 #include "layeravatar/train/train_config.h"
 
 #include <fmt/format.h>
-#include <toml++/toml.h>
 
 #include <cmath>
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/unet.h"
+#include "layeravatar/io/toml.h"
 
 namespace layeravatar::train {
 namespace {
@@ -149,13 +149,7 @@ void apply_json(TrainConfig& config, const std::string& json_text, const std::st
 }
 
 void apply_toml(TrainConfig& config, const std::string& toml_text, const std::string& file) {
-  toml::table table;
-  try {
-    table = toml::parse(toml_text);
-  } catch (const toml::parse_error& e) {
-    fail(fmt::format("{}:{}: not valid TOML: {}", file, e.source().begin.line, e.description()));
-  }
-  read_object(config, json_of(table, file), file);
+  read_object(config, json_of(io::parse_toml(toml_text, file), file), file);
 }
 
 void apply_settings(TrainConfig& config, const std::string& text, const std::string& file) {
