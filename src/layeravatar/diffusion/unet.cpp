@@ -221,7 +221,7 @@ void UNetConfig::check() const {
   require(resblocks >= 1, "resblocks", std::to_string(resblocks), ">= 1");
   require(prior_rank >= 0 && prior_rank <= 4096, "prior_rank", std::to_string(prior_rank), "in 0..4096");
   for (const int side : image_size)
-    require(prior_rank == 0 || side % GaussianPrior::kBlock == 0, "image_size", std::to_string(side), "a multiple of 4 with a prior");
+    require(prior_rank == 0 || side % GaussianPrior::kBlock == 0, "image_size", std::to_string(side), "a multiple of 8 with a prior");
   require(heads >= 1, "heads", std::to_string(heads), ">= 1");
   require(base_channels >= 2 && base_channels % 2 == 0 && base_channels <= 4096, "base_channels",
           std::to_string(base_channels), "even, in 2..4096");
@@ -316,7 +316,7 @@ Tensor UNet::forward(const Tensor& x, const Tensor& t) {
   }
   auto& head = static_cast<Head&>(*out_);
   const Tensor out = head.conv->forward(normed_silu(head.gn, h.to(torch::kFloat32)));
-  return prior_ ? out - prior_->weight(t) * (estimate - prior_->mean()) : out;
+  return prior_ ? prior_->velocity(x, estimate, t) + prior_->deviation(t) * out : out;
 }
 
 }  // namespace layeravatar::diffusion

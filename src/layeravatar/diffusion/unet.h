@@ -35,8 +35,8 @@ enum class Precision { kFloat32, kBfloat16 };
 Precision precision_named(const std::string& name);
 
 /// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5). With a
-/// prior of rank K > 0, buffers "prior.*": its estimate e of x0 comes as further input channels, and s^2 (e - mean) is taken
-/// off the output, s the noise at t: where noise is strong, v = -s x0 is the prior's from the beginning.
+/// prior of rank K > 0, buffers "prior.*": its estimate of x0 comes as further input channels, and the output is its
+/// estimate of v plus the network's, in units of the prior's deviation: without training, the network is the Gaussian's denoiser.
 class UNet : public torch::nn::Module {
  public:
   explicit UNet(const UNetConfig& config);

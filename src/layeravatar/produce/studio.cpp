@@ -35,6 +35,7 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
     unet.prior_rank = pack.config.unet_prior_rank;
     s.unet = std::make_shared<diffusion::UNet>(unet);
     nn::load_named_tensors(*s.unet, pack.unet, file + ": denoiser");
+    if (s.unet->prior() != nullptr) s.unet->prior()->check(file + ": denoiser");
     s.unet->eval();
   }
   return s;

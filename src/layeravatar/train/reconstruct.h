@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "layeravatar/diffusion/gaussian_prior.h"
 #include "layeravatar/avatar/decoder.h"
 #include "layeravatar/avatar/layer_order.h"
 #include "layeravatar/avatar/plane_activation.h"
@@ -56,15 +57,28 @@ Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, c
 /// release's 1024 pixels whatever the image size.
 double kappa_of(double loss_coef, const torch::Tensor& labels);
 
+/// What is known of a code before a picture is seen: in frequencies of block_cosine, N(mean, deviation^2), all independent.
+struct CodePrior {
+  torch::Tensor mean;       // [12, h, 3h]
+  torch::Tensor deviation;  // [12, 8, 8] of each channel and frequency
+};
+/// Of codes that are known: their mean and their spread around it.
+CodePrior code_prior(const std::vector<torch::Tensor>& codes);
+/// Of a pack: its Gaussian prior of planes as one of codes; a broad one around zero where the pack has none (`prior` null).
+CodePrior code_prior(const diffusion::GaussianPrior* prior, const avatar::PlaneActivation& activation, std::int64_t planes_height);
+
 struct FitOptions {
   int steps = 300;
-  Stage stage;  // weights of the losses; its step size is the first one, which falls to a hundredth
+  double step_size = 0.3;      // Adam on frequencies in units of their deviation; falls to a thirtieth
+  double prior_weight = 4e-8;  // the loss grows by half of this times the squared distance to the mean in such units
+  Stage stage;                 // weights of the losses
 };
 
-/// Planes [12, h, 3h] of one person from pictures, all networks frozen: Adam on the code, two views a step. `views(k)`
-/// gives the k-th batch of at least two views; every view of a batch is used once before the next is asked for.
-/// Throws Error(kDiverged) at the first non-finite gradient.
-torch::Tensor fit_planes(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
-                         std::int64_t planes_height, const std::function<SceneBatch(int)>& views, const FitOptions& options);
+/// The code [12, h, 3h] of one person from pictures, all networks frozen, two views a step. What no picture shows stays at the
+/// prior's mean, and equal looks get equal codes, where Adam on each texel alone leaves differences that no diffusion model can
+/// learn. `views(k)` gives the k-th batch of at least two views; every view of a batch is used once before the next
+/// is asked for. Throws Error(kDiverged) at the first non-finite gradient.
+torch::Tensor fit_code(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
+                       const CodePrior& prior, const std::function<SceneBatch(int)>& views, const FitOptions& options);
 
 }  // namespace layeravatar::train

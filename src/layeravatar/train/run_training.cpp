@@ -92,13 +92,14 @@ Subject subject_of_pack(const EvaluationFiles& files, const std::function<void(c
   FitOptions options;
   options.steps = files.fit_steps;
   options.stage = config.stages.back();
-  options.stage.code_lr = config.stages.front().code_lr;
+  const CodePrior prior =
+      code_prior(out.studio.unet ? out.studio.unet->prior() : nullptr, pack.activation, pack.config.planes_height);
   const auto scenes = static_cast<std::int64_t>(out.dataset->scenes().size());
   for (std::int64_t i = 0; i < scenes; ++i) {
     out.planes.emplace_back();
     if (i % files.stride != 0) continue;
-    out.planes.back() = fit_planes(scaffold, *out.studio.decoder, pack.activation, pack.config.planes_height,
-                                   [&](int batch) { return source.load(i, batch, 0); }, options);
+    out.planes.back() = pack.activation.forward(
+        fit_code(scaffold, *out.studio.decoder, pack.activation, prior, [&](int batch) { return source.load(i, batch, 0); }, options));
     say(fmt::format("fitted {} of {} people", i / files.stride + 1, (scenes + files.stride - 1) / files.stride));
   }
   return out;

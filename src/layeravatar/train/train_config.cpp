@@ -38,10 +38,12 @@ void read_value(T& value, const Json& json, const std::string& where) {
   if constexpr (std::is_same_v<T, std::vector<Stage>>) {
     if (!json.is_array()) fail(where + ": expected a list of tables");
     value.clear();
-    Stage stage;  // what a stage does not name stays as in the stage before
+    Stage stage;  // what a stage does not name stays as in the stage before, but for what is done once
     for (const Json& entry : json) {
       read_object(stage, entry, fmt::format("{}[{}]", where, value.size()));
       value.push_back(stage);
+      stage.refit_steps = 0;
+      stage.fit_prior = false;
     }
   } else {
     try {
@@ -122,6 +124,8 @@ void TrainConfig::check() const {
     require(i == 0 || s.from > stages[i - 1].from, "stage.from", s.from, "larger than the stage's before");
     require(s.extra_scene_step >= 0 && 4 + s.extra_scene_step <= views_per_scene + 4, "stage.extra-scene-step",
             s.extra_scene_step, "in 0..views-per-scene");
+    require(s.refit_steps >= 0 && s.refit_steps <= 100000, "stage.refit-steps", s.refit_steps, "in 0..100000");
+    require(s.refit_steps == 0 || planes_height % 8 == 0, "planes-height", planes_height, "a multiple of 8 with refit-steps");
     require(s.code_lr > 0, "stage.code-lr", s.code_lr, "> 0");
     require(s.weights.perceptual == 0, "stage.perceptual", s.weights.perceptual, "0 without a feature network");
   }

@@ -8,13 +8,16 @@
 
 namespace layeravatar::train {
 
-/// What changes during training (spec/model.md section 1.4). A stage holds from `from` until the next one begins.
+/// What changes during training (spec/model.md section 1.4). A stage holds from `from` until the next one begins. In files, a
+/// stage takes from the one before what it does not name, but for refit-steps and fit-prior, which are done once.
 struct Stage {
   std::int64_t from = 0;
   int extra_scene_step = 1;     // inner code steps before the joint step
   double code_lr = 0.04;
   int image_size = 0;           // pixels; 0: the data's own
   bool diffusion = true;        // false: reconstruction alone
+  int refit_steps = 0;          // fit every code anew when the stage begins, networks frozen (fit_code); 0: do not
+  bool fit_prior = false;       // fit the U-Net's Gaussian prior anew when the stage begins
   bool batch_norm = true;       // normalise by the batch (the release); false: by the running statistics, as in use
   LossWeights weights;
 
@@ -25,6 +28,8 @@ struct Stage {
     field("code-lr", s.code_lr, "Adam step size of the codes");
     field("image-size", s.image_size, "pixels of the training images, 0 for the data's own size");
     field("diffusion", s.diffusion, "train the diffusion model and use its prior");
+    field("refit-steps", s.refit_steps, "steps in which every code is fitted anew when the stage begins, 0 for not");
+    field("fit-prior", s.fit_prior, "fit the Gaussian prior of the U-Net anew to the planes when the stage begins");
     field("batch-norm", s.batch_norm, "normalise by each batch's own statistics; false: by the running ones, as avatars are decoded");
     field("pixel", s.weights.pixel, "weight of the colour loss");
     field("seg", s.weights.seg, "weight of the segmentation loss");

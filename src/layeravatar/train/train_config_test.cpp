@@ -38,6 +38,11 @@ TEST(TrainConfig, AStageKeepsWhatItDoesNotName) {
   EXPECT_EQ(config.stage_at(9).weights.pixel, 7);
   EXPECT_EQ(config.stage_at(10).weights.pixel, 3);
   EXPECT_EQ(config.stage_at(10).weights.tv, 0.25);
+  apply_json(config, R"({"stage": [{"refit-steps": 7, "fit-prior": true}, {"from": 10}]})", "f");
+  EXPECT_EQ(config.stage_at(9).refit_steps, 7);
+  EXPECT_TRUE(config.stage_at(9).fit_prior);
+  EXPECT_EQ(config.stage_at(10).refit_steps, 0) << "done once";
+  EXPECT_FALSE(config.stage_at(10).fit_prior);
 }
 
 TEST(TrainConfig, MessagesNameTheField) {

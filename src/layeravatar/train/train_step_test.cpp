@@ -9,6 +9,7 @@
 #include "layeravatar/body/smplx_file.h"
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/block_cosine.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/nn/named_tensors.h"
 #include "layeravatar/splat/render.h"
@@ -170,7 +171,7 @@ TEST(TrainStep, ANonFiniteNumberIsNamedAndEndsTheStep) {
 }
 
 // Pictures drawn from known planes: the fit must find planes that draw them, with the decoder as it was.
-TEST(FitPlanes, FindsPlanesThatDrawThePictures) {
+TEST(FitCode, FindsPlanesThatDrawThePictures) {
   RecordedRun run;
   SceneBatch scene = run.input(0).scenes[0];
   const torch::Tensor truth = run.learned.activation.forward(4 * run.codes[0].code);
@@ -189,14 +190,47 @@ TEST(FitPlanes, FindsPlanesThatDrawThePictures) {
   FitOptions options;
   options.steps = 120;
   options.stage.weights.seg = options.stage.weights.inner = options.stage.weights.skin = options.stage.weights.opacity = 0;
-  const torch::Tensor found = fit_planes(run.scaffold, *run.learned.decoder, run.learned.activation, 32, [&](int batch) {
+  const CodePrior prior = code_prior(nullptr, run.learned.activation, 32);
+  const torch::Tensor found = run.learned.activation.forward(fit_code(run.scaffold, *run.learned.decoder, run.learned.activation, prior, [&](int batch) {
     asked.push_back(batch);
     return scene;
-  }, options);
+  }, options));
   const auto error = [&](const torch::Tensor& planes) { return (draw(planes) - scene.images).square().mean().item<double>(); };
   EXPECT_EQ(asked.size(), 30U);  // 8 views, two a step
   EXPECT_LT(error(found), 0.1 * error(torch::zeros_like(truth)));
   EXPECT_TRUE(torch::equal(before, nn::named_tensors(*run.learned.decoder).begin()->second));
+}
+
+// Frequencies that never deviate stay at the mean; the others move.
+TEST(FitCode, KeepsToThePrior) {
+  RecordedRun run;
+  const SceneBatch scene = run.input(0).scenes[0];
+  CodePrior prior = code_prior({run.codes[0].code, run.codes[1].code});
+  EXPECT_TRUE(torch::allclose(prior.mean, (run.codes[0].code + run.codes[1].code) / 2));
+  const torch::Tensor apart = diffusion::block_cosine(((run.codes[0].code - run.codes[1].code) / 2).unsqueeze(0))[0];
+  EXPECT_NEAR(prior.deviation[3][1][2].item<double>(), apart[3].select(2, 1).select(2, 2).square().mean().sqrt().item<double>(), 1e-5);
+  prior.deviation.slice(0, 0, 6).zero_();
+  prior.deviation.slice(0, 6).fill_(0.2);
+  FitOptions options;
+  options.steps = 5;
+  const torch::Tensor code = fit_code(run.scaffold, *run.learned.decoder, run.learned.activation, prior, [&](int) { return scene; }, options);
+  EXPECT_TRUE(torch::equal(code.slice(0, 0, 6), prior.mean.slice(0, 0, 6)));
+  EXPECT_GT((code - prior.mean).slice(0, 6).abs().max().item<float>(), 0.01);
+}
+
+TEST(CodePrior, OfAPackIsItsGaussiansAsCodes) {
+  diffusion::GaussianPrior gaussian(12, {16, 48}, 3);
+  std::vector<torch::Tensor> planes, codes;
+  const avatar::PlaneActivation activation;
+  for (int i = 0; i < 4; ++i) {
+    planes.push_back(torch::full({12, 16, 48}, 0.02 * i));  // small: the activation is almost linear
+    codes.push_back(activation.inverse(planes.back()));
+  }
+  gaussian.fit(planes);
+  const CodePrior got = code_prior(&gaussian, activation, 16), want = code_prior(codes);
+  EXPECT_LT((got.mean - want.mean).abs().max().item<float>(), 1e-3);
+  EXPECT_NEAR(got.deviation[0][0][0].item<float>(), want.deviation[0][0][0].item<float>(), 0.01 * want.deviation[0][0][0].item<float>());
+  EXPECT_LT(got.deviation[0][3][3].item<float>(), 1e-5);
 }
 
 }  // namespace

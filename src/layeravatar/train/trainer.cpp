@@ -142,6 +142,27 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
   write_file(options_.folder / "config.json", to_json(config_));
 }
 
+bool Trainer::refit_codes(int steps) {
+  const Stage& stage = config_.stage_at(iteration_);
+  std::vector<torch::Tensor> codes;
+  for (std::int64_t i = 0; i < codes_.size(); ++i) codes.push_back(codes_.code(i));
+  const CodePrior prior = code_prior(codes);
+  FitOptions options;
+  options.steps = steps;
+  options.stage = stage;
+  for (std::int64_t i = 0; i < codes_.size(); ++i) {
+    if (options_.stop != nullptr && *options_.stop) return false;
+    codes[static_cast<std::size_t>(i)] = fit_code(scaffold_, *learned_.decoder_ema, learned_.activation, prior,
+                                                  [&](int batch) { return source_->load(i, batch, stage.image_size); }, options);
+    if (options_.say && ((i + 1) % 16 == 0 || i + 1 == codes_.size())) options_.say(fmt::format("fitted {} of {} codes anew", i + 1, codes_.size()));
+  }
+  for (std::int64_t i = 0; i < codes_.size(); ++i) {
+    const torch::Tensor& code = codes[static_cast<std::size_t>(i)];
+    codes_.store(i, {code, torch::zeros_like(code), torch::zeros_like(code), 0});
+  }
+  return true;
+}
+
 void Trainer::fit_prior() {
   std::vector<torch::Tensor> planes;
   for (std::int64_t i = 0; i < codes_.size(); ++i) planes.push_back(learned_.activation.forward(codes_.code(i)));
@@ -150,7 +171,9 @@ void Trainer::fit_prior() {
 
 StepLog Trainer::step(StepTimes& times) {
   const Stage& stage = config_.stage_at(iteration_);
-  if (stage.diffusion && learned_.unet->prior() != nullptr && !learned_.unet->prior()->fitted()) fit_prior();
+  if (stage.diffusion && learned_.unet->prior() != nullptr &&
+      (!learned_.unet->prior()->fitted() || (stage.fit_prior && iteration_ == stage.from)))
+    fit_prior();
   const auto begin = std::chrono::steady_clock::now();
   const Draw draw = draw_scenes(config_, codes_.size(), iteration_);
   StepInput input;
@@ -203,6 +226,8 @@ void Trainer::run() {
     say(fmt::format("checkpoint {}", file_name(iteration_)));
   };
   while (iteration_ < config_.iterations && !(options_.stop != nullptr && *options_.stop)) {
+    const Stage& stage = config_.stage_at(iteration_);
+    if (stage.refit_steps > 0 && iteration_ == stage.from && !refit_codes(stage.refit_steps)) break;
     for (const auto& [name, value] : step(times)) {
       if (value == 0 && name.starts_with("loss_mse_quartile_")) continue;  // no step of this batch fell there
       sums[name] += value;
@@ -278,6 +303,7 @@ void Trainer::start_from(const avatar::ModelPack& pack) {
     nn::load_named_tensors(*decoder, pack.decoder, "the pack to start from: decoder");
   for (const auto& unet : {learned_.unet, learned_.unet_ema})
     nn::load_named_tensors(*unet, pack.unet, "the pack to start from: denoiser");
+  if (learned_.unet->prior() != nullptr) learned_.unet->prior()->check("the pack to start from: denoiser");
   learned_.activation = pack.activation;
 }
 
@@ -296,6 +322,8 @@ void Trainer::load_checkpoint(const fs::path& folder) {
   load(*learned_.decoder_ema, "decoder_ema");
   load(*learned_.unet, "unet");
   load(*learned_.unet_ema, "unet_ema");
+  for (const auto& unet : {learned_.unet, learned_.unet_ema})
+    if (unet->prior() != nullptr) unet->prior()->check(file.string() + ": unet");
   nn::load_adam_state(*learned_.decoder_adam, *learned_.decoder, part(state.tensors, "decoder_adam"), file.string());
   nn::load_adam_state(*learned_.unet_adam, *learned_.unet, part(state.tensors, "unet_adam"), file.string());
   const Tensors activation = part(state.tensors, "activation");

@@ -68,6 +68,8 @@ class Trainer {
  private:
   /// Writes previews/iter_<n>.png.
   void save_preview() const;
+  /// Every code anew, networks frozen, from the mean and spread of all. Returns false, codes as before, when stopped.
+  bool refit_codes(int steps);
   /// The U-Net's Gaussian prior, from the planes as they are.
   void fit_prior();
   void start_from(const avatar::ModelPack& pack);

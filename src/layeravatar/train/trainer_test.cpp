@@ -117,6 +117,48 @@ TEST_F(TrainerRun, ANewRunStartsFromAPacksNetworks) {
   EXPECT_THROW(start(), Error);
 }
 
+// The second stage fits codes and prior anew before its first iteration; networks stay, and a stopped fit changes nothing.
+TEST_F(TrainerRun, AStageCanFitCodesAndPriorAnew) {
+  TrainConfig c = config(3);
+  c.unet_prior_rank = 1;
+  c.stages = {Stage{}, Stage{}};
+  c.stages[0].diffusion = false;
+  c.stages[1].from = 2;
+  std::atomic<bool> stop = false;
+  std::vector<std::string> said;
+  RunOptions options;
+  options.folder = folder / "run";
+  options.stop = &stop;
+  const auto resume = [&](std::int64_t iterations) {
+    c.iterations = iterations;
+    options.resume = iterations > 2;
+    auto out = std::make_unique<Trainer>(c, body, layers, std::make_shared<RandomScenes>(), options);
+    return out;
+  };
+  const auto first = resume(2);
+  first->run();
+  const torch::Tensor before = first->codes().code(1);
+  EXPECT_FALSE(first->learned().unet->prior()->fitted());
+  c.stages[1].refit_steps = 7;
+  c.stages[1].fit_prior = true;
+  options.say = [&](const std::string& line) {
+    said.push_back(line);
+    stop = line.find("fitted") != std::string::npos;  // all codes are fitted then
+  };
+  const auto second = resume(3);
+  second->run();
+  EXPECT_EQ(second->iteration(), 3);
+  EXPECT_EQ(said.front(), "fitted 2 of 2 codes anew");
+  EXPECT_TRUE(second->learned().unet->prior()->fitted());
+  EXPECT_GT((second->codes().code(1) - before).abs().max().item<float>(), 0.05);
+  std::filesystem::remove_all(folder / "run" / "checkpoints" / "iter_00000003");
+  stop = true;
+  const auto third = resume(3);
+  third->run();
+  EXPECT_EQ(third->iteration(), 2);
+  EXPECT_TRUE(torch::equal(third->codes().code(1), before));
+}
+
 TEST_F(TrainerRun, PreviewsAreWrittenAndChangeNothing) {
   TrainConfig c = config(4);
   c.stages = {Stage{}, Stage{}};

@@ -1,0 +1,42 @@
+#include "layeravatar/diffusion/block_cosine.h"
+
+#include <torch/torch.h>
+
+#include <cmath>
+#include <numbers>
+
+#include "layeravatar/core/error.h"
+
+namespace layeravatar::diffusion {
+namespace {
+
+using torch::Tensor;
+
+// [8, 8]: a row for each frequency.
+Tensor transform(const torch::TensorOptions& options) {
+  constexpr auto n = static_cast<double>(kCosineBlock);
+  const auto as_double = torch::TensorOptions().dtype(torch::kFloat64);
+  const Tensor frequency = torch::arange(kCosineBlock, as_double).unsqueeze(1), place = torch::arange(kCosineBlock, as_double) + 0.5;
+  Tensor out = torch::cos(frequency * place * (std::numbers::pi / n)) * std::sqrt(2 / n);
+  out[0] *= std::sqrt(0.5);
+  return out.to(options);
+}
+
+}  // namespace
+
+Tensor block_cosine(const Tensor& planes) {
+  LAV_CHECK(planes.dim() == 4 && planes.size(2) % kCosineBlock == 0 && planes.size(3) % kCosineBlock == 0, "planes in whole blocks");
+  const Tensor m = transform(planes.options().requires_grad(false));
+  const Tensor blocks = planes.reshape({planes.size(0), planes.size(1), planes.size(2) / kCosineBlock, kCosineBlock,
+                                        planes.size(3) / kCosineBlock, kCosineBlock});
+  return m.matmul(blocks.transpose(3, 4)).matmul(m.t());
+}
+
+Tensor inverse_block_cosine(const Tensor& frequencies) {
+  LAV_CHECK(frequencies.dim() == 6 && frequencies.size(4) == kCosineBlock && frequencies.size(5) == kCosineBlock, "frequencies of blocks");
+  const Tensor m = transform(frequencies.options().requires_grad(false));
+  return m.t().matmul(frequencies).matmul(m).transpose(3, 4).reshape(
+      {frequencies.size(0), frequencies.size(1), frequencies.size(2) * kCosineBlock, frequencies.size(3) * kCosineBlock});
+}
+
+}  // namespace layeravatar::diffusion
