@@ -48,6 +48,8 @@ Tensor GaussianPrior::by_frequency(const Tensor& coefficients) const {
   return coefficients.reshape({channels_, rows_ * columns_ / (kBlock * kBlock), kBlock, kBlock}).sum(1);
 }
 
+Tensor GaussianPrior::basis() const { return basis_.to(torch::kFloat32) * step_.unsqueeze(1); }
+
 Tensor GaussianPrior::rest_variance() const {
   const Tensor blocks = rest_.square().reshape({channels_, 1, 1, kBlock, kBlock}).expand({-1, rows_ / kBlock, columns_ / kBlock, -1, -1});
   return blocks.flatten().clone().index_fill_(0, index_.to(torch::kInt64), 0);
@@ -87,8 +89,7 @@ void GaussianPrior::check(const std::string& what) const {
 }
 
 Tensor GaussianPrior::frequency_deviation() const {
-  const Tensor basis = basis_.to(torch::kFloat32) * step_.unsqueeze(1);
-  const Tensor kept = (basis.square() * deviation_.square().unsqueeze(1)).sum(0);
+  const Tensor kept = (basis().square() * deviation_.square().unsqueeze(1)).sum(0);
   const auto blocks = static_cast<double>(rows_ * columns_ / (kBlock * kBlock));
   return (by_frequency(rest_variance().index_copy(0, index_.to(torch::kInt64), kept)) / blocks).sqrt();
 }
@@ -100,7 +101,7 @@ Tensor GaussianPrior::mean() const {
 Tensor GaussianPrior::estimate(const Tensor& x, const Tensor& t) const {
   const auto [a, s] = signal_and_noise(schedule_, t);
   const auto gain = [&, a = a, s = s](const auto& variance) { return a * variance / (a * a * variance + s * s); };  // [B, ...]
-  const Tensor index = index_.to(torch::kInt64), basis = basis_.to(torch::kFloat32) * step_.unsqueeze(1);
+  const Tensor index = index_.to(torch::kInt64), basis = this->basis();
   const Tensor all = block_cosine(x).flatten(1), seen = all.index_select(1, index) - a * mean_;  // [B, M]
   const Tensor in_basis = seen.matmul(basis.t());
   const Tensor kept = mean_ + gain(kDrift * kDrift) * seen + ((gain(deviation_.square()) - gain(kDrift * kDrift)) * in_basis).matmul(basis);

@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "layeravatar/diffusion/gaussian_prior.h"
 #include "layeravatar/avatar/decoder.h"
 #include "layeravatar/avatar/layer_order.h"
 #include "layeravatar/avatar/plane_activation.h"
 #include "layeravatar/deform/deformer.h"
+#include "layeravatar/diffusion/gaussian_prior.h"
 #include "layeravatar/diffusion/schedule.h"
 #include "layeravatar/geometry/camera.h"
 #include "layeravatar/train/code_cache.h"
