@@ -89,8 +89,10 @@ int run(int argc, char** argv) {
 }  // namespace layeravatar::app
 
 int main(int argc, char** argv) {
-  // Tensors come and go by the step. Kept in the heap, their pages are not cleared and mapped anew each time.
+  // Tensors come and go by the step. Kept in the heap, their pages are not cleared and mapped anew each time; threads share one
+  // heap, as others than the first do not keep.
   constexpr int kKept = 1 << 30, kGrowth = 1 << 26;
+  mallopt(M_ARENA_MAX, 1);
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, kKept);
   mallopt(M_TOP_PAD, kGrowth);

@@ -98,6 +98,15 @@ Tensor GaussianPrior::mean() const {
   return planes(torch::zeros({1, channels_ * rows_ * columns_}, mean_.options()).index_copy(1, index_.to(torch::kInt64), mean_.unsqueeze(0)));
 }
 
+Tensor GaussianPrior::of_components(const Tensor& c) const {
+  const Tensor kept = (c * deviation_).unsqueeze(0).matmul(basis());
+  return planes(torch::zeros({1, channels_ * rows_ * columns_}, kept.options()).index_copy(1, index_.to(torch::kInt64), kept))[0];
+}
+
+Tensor GaussianPrior::to_components(const Tensor& planes) const {
+  return basis().matmul(block_cosine(planes.unsqueeze(0)).flatten().index_select(0, index_.to(torch::kInt64))) * deviation_;
+}
+
 Tensor GaussianPrior::estimate(const Tensor& x, const Tensor& t) const {
   const auto [a, s] = signal_and_noise(schedule_, t);
   const auto gain = [&, a = a, s = s](const auto& variance) { return a * variance / (a * a * variance + s * s); };  // [B, ...]

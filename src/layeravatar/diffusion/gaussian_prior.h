@@ -40,6 +40,10 @@ class GaussianPrior : public torch::nn::Module {
   [[nodiscard]] torch::Tensor deviation(const torch::Tensor& t) const;
   /// [1, C, h, w]
   [[nodiscard]] torch::Tensor mean() const;
+  [[nodiscard]] std::int64_t rank() const { return deviation_.size(0); }
+  /// sum_k c_k deviation_k basis_k, planes [C, h, w], of c [K], and its transpose, by which a gradient comes back.
+  [[nodiscard]] torch::Tensor of_components(const torch::Tensor& c) const;
+  [[nodiscard]] torch::Tensor to_components(const torch::Tensor& planes) const;
   /// Of the coefficients of each channel and frequency around the mean, over all blocks: [C, 8, 8].
   [[nodiscard]] torch::Tensor frequency_deviation() const;
 

@@ -88,6 +88,24 @@ TEST(GaussianPrior, IsTheDenseGaussian) {
   }
 }
 
+// of_components of unit normal numbers has the covariance of the planes' strong frequencies; to_components is its transpose.
+TEST(GaussianPrior, ComponentsMakePlanes) {
+  const auto planes = planes_of(6, 3);
+  GaussianPrior prior(2, {kRows, kColumns}, 16);
+  prior.fit(planes);
+  const torch::Tensor stack = torch::stack(planes).to(torch::kFloat64).flatten(1), frequencies = cosine_planes();
+  const torch::Tensor kept = frequencies.index_select(0, stack.matmul(frequencies.t()).square().mean(0).argsort(0, true).slice(0, 0, 2 * kRows * kColumns / 9));
+  const torch::Tensor z = stack.matmul(kept.t()).matmul(kept), centred = z - z.mean(0), want = centred.t().matmul(centred) / 6;
+  torch::Tensor got = torch::zeros_like(want);
+  for (std::int64_t k = 0; k < prior.rank(); ++k) {
+    const torch::Tensor part = prior.of_components(torch::eye(prior.rank())[k]).flatten().to(torch::kFloat64);
+    got += part.outer(part);
+  }
+  EXPECT_LT((got - want).abs().max().item<double>(), 0.01 * want.abs().max().item<double>());  // 8 bits
+  const torch::Tensor c = torch::randn({prior.rank()}), y = planes_of(1, 9)[0];
+  EXPECT_NEAR((prior.of_components(c) * y).sum().item<double>(), (c * prior.to_components(y)).sum().item<double>(), 1e-4);
+}
+
 TEST(GaussianPrior, RefusesAnIndexOutsideThePlanes) {
   GaussianPrior prior(2, {kRows, kColumns}, 4);
   prior.check("file");

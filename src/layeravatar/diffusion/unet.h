@@ -45,7 +45,7 @@ class UNet : public torch::nn::Module {
   void set_precision(Precision precision) { precision_ = precision; }
   [[nodiscard]] const UNetConfig& config() const { return config_; }
   /// Null without one.
-  [[nodiscard]] GaussianPrior* prior() const { return prior_.get(); }
+  [[nodiscard]] std::shared_ptr<GaussianPrior> prior() const { return prior_; }
 
  private:
   UNetConfig config_;

@@ -6,8 +6,6 @@
 #include <cmath>
 
 #include "layeravatar/avatar/tv_loss.h"
-#include "layeravatar/core/error.h"
-#include "layeravatar/diffusion/block_cosine.h"
 
 namespace layeravatar::train {
 namespace {
@@ -118,65 +116,6 @@ Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, c
 double kappa_of(double loss_coef, const torch::Tensor& labels) {
   const double coefficient = loss_coef > 0 ? loss_coef : 0.1 / static_cast<double>(labels[0].numel());
   return kappa(coefficient, labels.numel());
-}
-
-CodePrior code_prior(const std::vector<torch::Tensor>& codes) {
-  LAV_CHECK(!codes.empty(), "a mean of codes");
-  const torch::NoGradGuard no_grad;
-  torch::Tensor mean = torch::zeros_like(codes[0]), variance = torch::zeros({codes[0].size(0), diffusion::kCosineBlock, diffusion::kCosineBlock});
-  const auto count = static_cast<double>(codes.size());
-  for (const torch::Tensor& code : codes) mean += code / count;
-  for (const torch::Tensor& code : codes)
-    variance += diffusion::block_cosine((code - mean).unsqueeze(0))[0].square().mean({1, 2}) / count;
-  return {mean, variance.sqrt()};
-}
-
-CodePrior code_prior(const diffusion::GaussianPrior* prior, const avatar::PlaneActivation& activation, std::int64_t planes_height) {
-  constexpr double kBroad = 0.3;
-  const torch::NoGradGuard no_grad;
-  const torch::Tensor zero = torch::zeros({avatar::kPlaneChannels, planes_height, 3 * planes_height});
-  if (prior == nullptr || !prior->fitted())
-    return {zero, torch::full({avatar::kPlaneChannels, diffusion::kCosineBlock, diffusion::kCosineBlock}, kBroad)};
-  constexpr double kSmall = 1e-3;
-  const torch::Tensor middle = activation.inverse(zero);
-  const double slope = ((activation.inverse(zero + kSmall) - middle) / kSmall).mean().item<double>();  // of codes over planes
-  return {activation.inverse(prior->mean()[0]), prior->frequency_deviation() * slope};
-}
-
-torch::Tensor fit_code(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
-                       const CodePrior& prior, const std::function<SceneBatch(int)>& views, const FitOptions& options) {
-  constexpr double kLastRate = 1.0 / 30, kBeta1 = 0.9, kBeta2 = 0.98;
-  constexpr double kShared = 0.3;  // of the second moment's root over all blocks: where gradients are faint, steps are small
-  decoder.eval();
-  for (torch::Tensor& p : decoder.parameters()) p.requires_grad_(false);
-  const torch::Tensor deviation = prior.deviation.unsqueeze(1).unsqueeze(1);  // [12, 1, 1, 8, 8]
-  const auto frequencies = [](const torch::Tensor& x) { return diffusion::block_cosine(x.unsqueeze(0))[0]; };
-  torch::Tensor z = torch::zeros_like(frequencies(prior.mean)), first = torch::zeros_like(z), second = torch::zeros_like(z);
-  CodeState state{prior.mean.clone(), torch::Tensor(), torch::Tensor(), 0};
-  std::vector<SceneBatch> scene;
-  int batch = 0, view = 0;
-  StepTimes times;
-  for (int step = 0; step < options.steps; ++step) {
-    if (scene.empty() || view + 2 > static_cast<int>(scene[0].cameras.size())) {
-      scene = {views(batch++)};
-      LAV_CHECK(scene[0].cameras.size() >= 2, "two views a step");
-      view = 0;
-    }
-    const double kappa = kappa_of(0, scene[0].labels);
-    const Reconstruction r = reconstruct(scaffold, decoder, activation, scene, {&state}, options.stage, kappa, {view, view + 1}, times);
-    view += 2;
-    if (!std::isfinite(r.code_gradients[0].sum().item<double>()))
-      throw Error(ErrorKind::kDiverged, "gradient of the planes at step " + std::to_string(step) + " is not finite");
-    const torch::NoGradGuard no_grad;
-    const torch::Tensor gradient = frequencies(r.code_gradients[0]) * deviation + options.prior_weight * z;
-    first.mul_(kBeta1).add_(gradient, 1 - kBeta1);
-    second.mul_(kBeta2).addcmul_(gradient, gradient, 1 - kBeta2);
-    const torch::Tensor square = second / (1 - std::pow(kBeta2, step + 1));
-    const double rate = options.step_size * std::pow(kLastRate, static_cast<double>(step) / options.steps);
-    z.addcdiv_(first, square.sqrt() + kShared * square.mean({1, 2}, true).sqrt() + 1e-12, -rate / (1 - std::pow(kBeta1, step + 1)));
-    state.code = prior.mean + diffusion::inverse_block_cosine((deviation * z).unsqueeze(0))[0];
-  }
-  return state.code;
 }
 
 }  // namespace layeravatar::train

@@ -13,6 +13,7 @@
 #include "layeravatar/eval/variety.h"
 #include "layeravatar/train/dataset_source.h"
 #include "layeravatar/train/export_pack.h"
+#include "layeravatar/train/fit_code.h"
 
 namespace layeravatar::train {
 
@@ -77,10 +78,7 @@ Subject subject_of_run(const TrainingFiles& files, const std::function<void(cons
   TrainingFiles opened = files;
   opened.resume = true;
   const OpenRun run = open_run(opened, say, nullptr);
-  Subject out{produce::make_studio(make_pack(*run.trainer, run.people(), run.image_size), files.run.string()), run.dataset, {}, run.trainer->iteration()};
-  for (std::int64_t i = 0; i < run.trainer->codes().size(); ++i)
-    out.planes.push_back(run.trainer->learned().activation.forward(run.trainer->codes().code(i)));
-  return out;
+  return {produce::make_studio(make_pack(*run.trainer, run.people(), run.image_size), files.run.string()), run.dataset, run.trainer->planes(), run.trainer->iteration()};
 }
 
 Subject subject_of_pack(const EvaluationFiles& files, const std::function<void(const std::string&)>& say) {
@@ -94,14 +92,12 @@ Subject subject_of_pack(const EvaluationFiles& files, const std::function<void(c
   options.stage = config.stages.back();
   const CodePrior prior =
       code_prior(out.studio.unet ? out.studio.unet->prior() : nullptr, pack.activation, pack.config.planes_height);
-  const auto scenes = static_cast<std::int64_t>(out.dataset->scenes().size());
-  for (std::int64_t i = 0; i < scenes; ++i) {
-    out.planes.emplace_back();
-    if (i % files.stride != 0) continue;
-    out.planes.back() = pack.activation.forward(
-        fit_code(scaffold, *out.studio.decoder, pack.activation, prior, [&](int batch) { return source.load(i, batch, 0); }, options));
-    say(fmt::format("fitted {} of {} people", i / files.stride + 1, (scenes + files.stride - 1) / files.stride));
-  }
+  const auto scenes = static_cast<std::int64_t>(out.dataset->scenes().size()), count = (scenes + files.stride - 1) / files.stride;
+  const auto codes = fit_codes(scaffold, *out.studio.decoder, pack.activation, prior, count,
+                               [&](std::int64_t i, int batch) { return source.load(i * files.stride, batch, 0); }, options,
+                               [&](std::int64_t n) { say(fmt::format("fitted {} of {} people", n, count)); }, nullptr);
+  out.planes.resize(static_cast<std::size_t>(scenes));
+  for (std::int64_t i = 0; i < count; ++i) out.planes[static_cast<std::size_t>(i * files.stride)] = pack.activation.forward(codes[static_cast<std::size_t>(i)]);
   return out;
 }
 

@@ -19,6 +19,7 @@
 #include "layeravatar/nn/named_tensors.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/train/event_file.h"
+#include "layeravatar/train/fit_code.h"
 #include "layeravatar/train/preview.h"
 
 namespace layeravatar::train {
@@ -144,29 +145,34 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
 
 bool Trainer::refit_codes(int steps) {
   const Stage& stage = config_.stage_at(iteration_);
-  std::vector<torch::Tensor> codes;
-  for (std::int64_t i = 0; i < codes_.size(); ++i) codes.push_back(codes_.code(i));
-  const CodePrior prior = code_prior(codes);
+  // A run's own codes say what codes are like, but for one that has just begun, perhaps from a pack.
+  std::shared_ptr<diffusion::GaussianPrior> known = learned_.unet->prior();
+  if (iteration_ > 0 && codes_.size() > 1) {
+    known = std::make_shared<diffusion::GaussianPrior>(avatar::kPlaneChannels, std::array{config_.planes_height, 3 * config_.planes_height}, codes_.size() - 1);
+    known->fit(planes());
+  }
   FitOptions options;
   options.steps = steps;
   options.stage = stage;
-  for (std::int64_t i = 0; i < codes_.size(); ++i) {
-    if (options_.stop != nullptr && *options_.stop) return false;
-    codes[static_cast<std::size_t>(i)] = fit_code(scaffold_, *learned_.decoder_ema, learned_.activation, prior,
-                                                  [&](int batch) { return source_->load(i, batch, stage.image_size); }, options);
-    if (options_.say && ((i + 1) % 16 == 0 || i + 1 == codes_.size())) options_.say(fmt::format("fitted {} of {} codes anew", i + 1, codes_.size()));
-  }
-  for (std::int64_t i = 0; i < codes_.size(); ++i) {
-    const torch::Tensor& code = codes[static_cast<std::size_t>(i)];
-    codes_.store(i, {code, torch::zeros_like(code), torch::zeros_like(code), 0});
-  }
-  return true;
+  const auto codes = fit_codes(scaffold_, *learned_.decoder_ema, learned_.activation, code_prior(known, learned_.activation, config_.planes_height), codes_.size(),
+                               [&](std::int64_t i, int batch) { return source_->load(i, batch, stage.image_size); }, options,
+                               [&](std::int64_t n) {
+                                 if (options_.say && (n % 16 == 0 || n == codes_.size())) options_.say(fmt::format("fitted {} of {} codes anew", n, codes_.size()));
+                               },
+                               options_.stop);
+  for (std::size_t i = 0; i < codes.size(); ++i)
+    codes_.store(static_cast<std::int64_t>(i), {codes[i], torch::zeros_like(codes[i]), torch::zeros_like(codes[i]), 0});
+  return !codes.empty();
+}
+
+std::vector<torch::Tensor> Trainer::planes() const {
+  std::vector<torch::Tensor> out;
+  for (std::int64_t i = 0; i < codes_.size(); ++i) out.push_back(learned_.activation.forward(codes_.code(i)));
+  return out;
 }
 
 void Trainer::fit_prior() {
-  std::vector<torch::Tensor> planes;
-  for (std::int64_t i = 0; i < codes_.size(); ++i) planes.push_back(learned_.activation.forward(codes_.code(i)));
-  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(planes);
+  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(planes());
 }
 
 StepLog Trainer::step(StepTimes& times) {

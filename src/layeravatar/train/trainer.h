@@ -57,6 +57,8 @@ class Trainer {
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
   [[nodiscard]] const Learned& learned() const { return learned_; }
   [[nodiscard]] const CodeCache& codes() const { return codes_; }
+  /// Every scene's, after the activation.
+  [[nodiscard]] std::vector<torch::Tensor> planes() const;
   [[nodiscard]] const Scaffold& scaffold() const { return scaffold_; }
   [[nodiscard]] const TrainConfig& config() const { return config_; }
 
@@ -68,7 +70,7 @@ class Trainer {
  private:
   /// Writes previews/iter_<n>.png.
   void save_preview() const;
-  /// Every code anew, networks frozen, from the mean and spread of all. Returns false, codes as before, when stopped.
+  /// Every code anew, networks frozen, from the Gaussian of all, or at the run's beginning from the pack's. Returns false, codes as before, when stopped.
   bool refit_codes(int steps);
   /// The U-Net's Gaussian prior, from the planes as they are.
   void fit_prior();
