@@ -39,7 +39,7 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("-o,--output", o->output, "folder for the results")->required();
   command->add_option("--count", o->count, "number of avatars");
   command->add_option("--seed", o->seed, "avatar i is drawn from seed + i");
-  command->add_option("--steps", o->steps, "sampling steps, 1..1000");
+  command->add_option("--steps", o->steps, "sampling steps, 1..1000 (0: 25, or 50 with an official pack)");
   command->add_option("--sampler", o->sampler, "ddim or ddpm");
   command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it)");
   command->add_option("--noise", o->noise, "initial noise, .npy [count, 12, h, 3h], instead of the seed");

@@ -109,15 +109,17 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
   if (studio.unet) studio.unet->set_precision(diffusion::precision_named(o.precision));
-  if (o.sampler == "ddpm" && o.steps < studio.schedule.size())
-    say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", o.steps, studio.schedule.size()));
+  constexpr int kSteps = 25, kOfficialSteps = 50;
+  const int steps = o.steps != 0 ? o.steps : studio.config.profile == "official" ? kOfficialSteps : kSteps;
+  if (o.sampler == "ddpm" && steps < studio.schedule.size())
+    say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", steps, studio.schedule.size()));
   const auto cameras = o.cameras.empty() ? geometry::turntable_cameras(size, o.views) : read_cameras(o.cameras, size);
   if (o.betas.size() > 10) throw Error(ErrorKind::kConfig, fmt::format("betas: {} numbers, expected up to 10", o.betas.size()));
   for (const float b : o.betas)
     if (!(std::abs(b) <= 5)) throw Error(ErrorKind::kConfig, fmt::format("betas: {}, must be in -5..5", b));
   make_folder(o.output);
   SamplingOptions sampling;
-  sampling.steps = o.steps;
+  sampling.steps = steps;
   sampling.sampler = o.sampler;
   std::vector<avatar::Avatar> avatars;
   if (o.noise.empty()) {

@@ -16,7 +16,7 @@ struct GenerateOptions {
   std::filesystem::path model, output;
   int count = 4;
   std::uint64_t seed = 0;         // avatar i has seed + i
-  int steps = 50;
+  int steps = 0;                  // of the sampler; 0: 25, or the 50 of the release with an official pack
   std::string sampler = "ddim";
   std::string precision = "auto";  // of the denoiser: fp32, bf16, or auto (bf16 where the processor has it)
   std::filesystem::path noise;    // .npy [count, 12, h, 3h] instead of the seed
