@@ -23,7 +23,7 @@ function(lav_add_library name)
       target_compile_options(lav_${name} PRIVATE -Wno-maybe-uninitialized)
     endif()
   elseif(LAV_TIDY AND A_SOURCES)
-    set_target_properties(lav_${name} PROPERTIES CXX_CLANG_TIDY clang-tidy)
+    set_target_properties(lav_${name} PROPERTIES CXX_CLANG_TIDY "clang-tidy;--extra-arg=-Wno-unknown-warning-option")
   endif()
 endfunction()
 

@@ -79,7 +79,7 @@ class HeaderParser {
     const char quote = peek();
     const std::size_t end = quote == '\'' || quote == '"' ? text_.find(quote, pos_ + 1) : std::string_view::npos;
     if (end == std::string_view::npos) fail(file_, std::string("bad header: ") + part + "; expected a string");
-    const std::string value(text_.substr(pos_ + 1, end - pos_ - 1));
+    std::string value(text_.substr(pos_ + 1, end - pos_ - 1));
     pos_ = end + 1;
     return value;
   }
