@@ -44,6 +44,10 @@ Tensor GaussianPrior::planes(const Tensor& all) const {
   return inverse_block_cosine(all.reshape({all.size(0), channels_, rows_ / kBlock, columns_ / kBlock, kBlock, kBlock}));
 }
 
+Tensor GaussianPrior::planes_of_kept(const Tensor& kept) const {
+  return planes(torch::zeros({channels_ * rows_ * columns_}, kept.options()).index_copy(0, index_.to(torch::kInt64), kept).unsqueeze(0))[0];
+}
+
 Tensor GaussianPrior::by_frequency(const Tensor& coefficients) const {
   return coefficients.reshape({channels_, rows_ * columns_ / (kBlock * kBlock), kBlock, kBlock}).sum(1);
 }
@@ -95,12 +99,11 @@ Tensor GaussianPrior::frequency_deviation() const {
 }
 
 Tensor GaussianPrior::mean() const {
-  return planes(torch::zeros({1, channels_ * rows_ * columns_}, mean_.options()).index_copy(1, index_.to(torch::kInt64), mean_.unsqueeze(0)));
+  return planes_of_kept(mean_).unsqueeze(0);
 }
 
 Tensor GaussianPrior::of_components(const Tensor& c) const {
-  const Tensor kept = (c * deviation_).unsqueeze(0).matmul(basis());
-  return planes(torch::zeros({1, channels_ * rows_ * columns_}, kept.options()).index_copy(1, index_.to(torch::kInt64), kept))[0];
+  return planes_of_kept((c * deviation_).matmul(basis()));
 }
 
 Tensor GaussianPrior::to_components(const Tensor& planes) const {

@@ -49,6 +49,7 @@ class GaussianPrior : public torch::nn::Module {
 
  private:
   [[nodiscard]] torch::Tensor planes(const torch::Tensor& all) const;                 // of coefficients [B, C h w]
+  [[nodiscard]] torch::Tensor planes_of_kept(const torch::Tensor& kept) const;  // [M], zero elsewhere -> [C, h, w]
   [[nodiscard]] torch::Tensor by_frequency(const torch::Tensor& coefficients) const;  // sums over blocks, [C, 8, 8]
   [[nodiscard]] torch::Tensor basis() const;                                          // [K, M], float32
   [[nodiscard]] torch::Tensor rest_variance() const;                                  // [C h w], zero where index points

@@ -15,12 +15,12 @@
 namespace layeravatar::train {
 namespace {
 
-// Adam without warm-up; where gradients are faint, steps are small: the root of the second moment's mean over `shared_over`
+// Adam from zero; where gradients are faint, steps are small: the root of the second moment's mean over `shared_over`
 // joins each one's own by `share`.
 class SharedAdam {
  public:
-  SharedAdam(torch::Tensor start, std::vector<std::int64_t> shared_over, double share)
-      : value_(std::move(start)), first_(torch::zeros_like(value_)), second_(torch::zeros_like(value_)), over_(std::move(shared_over)), share_(share) {}
+  SharedAdam(c10::IntArrayRef shape, std::vector<std::int64_t> shared_over, double share)
+      : value_(torch::zeros(shape)), first_(torch::zeros(shape)), second_(torch::zeros(shape)), over_(std::move(shared_over)), share_(share) {}
   [[nodiscard]] const torch::Tensor& value() const { return value_; }
   void step(const torch::Tensor& gradient, double rate) {
     constexpr double kBeta1 = 0.9, kBeta2 = 0.98;
@@ -65,8 +65,8 @@ torch::Tensor fit_code(const Scaffold& scaffold, avatar::Decoder& decoder, const
   freeze(decoder);
   const torch::Tensor deviation = prior.deviation.unsqueeze(1).unsqueeze(1);  // [12, 1, 1, 8, 8]
   const auto frequencies = [](const torch::Tensor& x) { return diffusion::block_cosine(x.unsqueeze(0))[0]; };
-  SharedAdam z(torch::zeros_like(frequencies(prior.mean)), {1, 2}, kShareOfBlocks);
-  SharedAdam components(torch::zeros({prior.components ? prior.components->rank() : 1}), {0}, kShareOfComponents);
+  SharedAdam z(frequencies(prior.mean).sizes(), {1, 2}, kShareOfBlocks);
+  SharedAdam components({prior.components ? prior.components->rank() : 1}, {0}, kShareOfComponents);
   const auto alone = prior.components ? static_cast<int>(options.components_alone * options.steps) : 0;
   CodeState state{prior.mean.clone(), torch::Tensor(), torch::Tensor(), 0};
   std::vector<SceneBatch> scene;
@@ -111,7 +111,13 @@ std::vector<torch::Tensor> fit_codes(const Scaffold& scaffold, avatar::Decoder& 
     at::get_num_threads();   // LibTorch sets this thread's number at the first call
     omp_set_num_threads(1);  // of this thread's own loops
     for (std::int64_t i = next++; i < count && !stopped(); i = next++) {
-      torch::Tensor code = fit_code(scaffold, decoder, activation, prior, [&](int batch) { return load(i, batch); }, options);
+      torch::Tensor code;
+      try {
+        code = fit_code(scaffold, decoder, activation, prior, [&](int batch) { return load(i, batch); }, options);
+      } catch (...) {
+        next = count;  // the others end with what they have begun
+        throw;
+      }
       const std::lock_guard lock(mutex);
       out[static_cast<std::size_t>(i)] = std::move(code);
       if (fitted) fitted(++done);

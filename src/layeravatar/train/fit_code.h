@@ -42,6 +42,7 @@ torch::Tensor fit_code(const Scaffold& scaffold, avatar::Decoder& decoder, const
 
 /// fit_code for scenes 0..count - 1, one thread each and as many at once as there are threads; `load(i, k)` gives scene i's k-th
 /// batch and is called from all of them, `fitted(n)` from one at a time after n scenes. Empty when `stop` was set before the end.
+/// An error of one ends the others after the scene they are at, and is thrown.
 std::vector<torch::Tensor> fit_codes(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
                                      const CodePrior& prior, std::int64_t count, const std::function<SceneBatch(std::int64_t, int)>& load,
                                      const FitOptions& options, const std::function<void(std::int64_t)>& fitted, const std::atomic<bool>* stop);

@@ -1,6 +1,7 @@
 #include "layeravatar/train/fit_code.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <cmath>
 
@@ -101,6 +102,7 @@ TEST(FitCode, APersonOfThePriorIsFoundByItsComponents) {
 
 TEST(FitCodes, AreThoseOfOnePersonAtATime) {
   RecordedRun run;
+  omp_set_num_threads(2);  // LibTorch may have taken one
   const StepInput in = run.input(0);
   const CodePrior prior = one_component(run);
   FitOptions options;
@@ -119,17 +121,23 @@ TEST(FitCodes, AreThoseOfOnePersonAtATime) {
 
 TEST(FitCodes, StopAndErrorsEndAllOfThem) {
   RecordedRun run;
+  omp_set_num_threads(2);  // LibTorch may have taken one
   const StepInput in = run.input(0);
   FitOptions options;
   options.steps = 2;
   std::atomic<bool> stop = false;
-  const auto fit = [&](const std::function<SceneBatch(std::int64_t, int)>& load) {
+  const auto fit = [&](const std::function<SceneBatch(std::int64_t, int)>& load, const std::function<void(std::int64_t)>& fitted) {
     return fit_codes(run.scaffold, *run.learned.decoder, run.learned.activation, code_prior(nullptr, run.learned.activation, 32), 20, load, options,
-                     [&](std::int64_t) { stop = true; }, &stop);
+                     fitted, &stop);
   };
-  EXPECT_TRUE(fit([&](std::int64_t, int) { return in.scenes[0]; }).empty());
+  EXPECT_TRUE(fit([&](std::int64_t, int) { return in.scenes[0]; }, [&](std::int64_t) { stop = true; }).empty());
   stop = false;
-  EXPECT_THROW(fit([](std::int64_t i, int) -> SceneBatch { throw Error(ErrorKind::kInput, std::to_string(i)); }), Error);
+  std::atomic<int> loads = 0;
+  EXPECT_THROW(fit([&](std::int64_t i, int) -> SceneBatch {
+                 if (++loads == 1) throw Error(ErrorKind::kInput, std::to_string(i));
+                 return in.scenes[0];
+               }, nullptr), Error);
+  EXPECT_LT(loads, 20);  // one each
 }
 
 TEST(CodePrior, OfAPackIsItsGaussianAsCodes) {

@@ -172,7 +172,8 @@ std::vector<torch::Tensor> Trainer::planes() const {
 }
 
 void Trainer::fit_prior() {
-  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(planes());
+  const auto all = planes();
+  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(all);
 }
 
 StepLog Trainer::step(StepTimes& times) {
