@@ -9,12 +9,13 @@
 
 namespace layeravatar::avatar {
 
-LayerOrder::LayerOrder(const templates::LayeredTemplate& layers) {
+LayerOrder::LayerOrder(const templates::LayeredTemplate& layers, bool shoes) {
   const std::vector<float> positions = layers.shifted_positions();
   const auto body = static_cast<std::size_t>(layers.body_count());
   std::vector<std::int64_t> outer, skin;
   std::vector<float> queries, normals, rest;
   for (std::size_t i = body; i < layers.labels.size(); ++i) {
+    if (!shoes && layers.labels[i] == 4) continue;
     outer.push_back(static_cast<std::int64_t>(i));
     queries.insert(queries.end(), {positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]});
   }

@@ -14,7 +14,8 @@ class LayerOrder {
  public:
   static constexpr double kMargin = 0.006;  // metres
 
-  explicit LayerOrder(const templates::LayeredTemplate& layers);
+  /// Without `shoes`, their Gaussians have no pair.
+  explicit LayerOrder(const templates::LayeredTemplate& layers, bool shoes = true);
   /// offset [N, 3] metres, opacity [N] (taken as constants) -> scalar, differentiable in the offsets; 0 without pairs.
   [[nodiscard]] torch::Tensor loss(const torch::Tensor& offset, const torch::Tensor& opacity) const;
 

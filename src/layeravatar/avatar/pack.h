@@ -26,7 +26,7 @@ struct PackConfig {
   int unet_resblocks = 2;
   int unet_heads = 4;
   std::vector<int> unet_attention{16, 8, 4};
-  int unet_prior_rank = 0;            // 0: the U-Net has no Gaussian prior, as in the release
+  int unet_prior_rank = 0;            // 0: the U-Net has no prior, as in the release
   std::string provenance;             // how it was trained, free text
 
   [[nodiscard]] std::string to_json() const;

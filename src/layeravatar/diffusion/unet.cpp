@@ -221,7 +221,7 @@ void UNetConfig::check() const {
   require(resblocks >= 1, "resblocks", std::to_string(resblocks), ">= 1");
   require(prior_rank >= 0 && prior_rank <= 4096, "prior_rank", std::to_string(prior_rank), "in 0..4096");
   for (const int side : image_size)
-    require(prior_rank == 0 || side % GaussianPrior::kBlock == 0, "image_size", std::to_string(side), "a multiple of 8 with a prior");
+    require(prior_rank == 0 || side % MixturePrior::kBlock == 0, "image_size", std::to_string(side), "a multiple of 8 with a prior");
   require(heads >= 1, "heads", std::to_string(heads), ">= 1");
   require(base_channels >= 2 && base_channels % 2 == 0 && base_channels <= 4096, "base_channels",
           std::to_string(base_channels), "even, in 2..4096");
@@ -292,7 +292,7 @@ UNet::UNet(const UNetConfig& config) : config_(config) {
   out_blocks_ = register_module("out_blocks", out_blocks_);
   out_ = register_module("out", std::make_shared<Head>(width, config.in_channels));
   if (config.prior_rank > 0)
-    prior_ = register_module("prior", std::make_shared<GaussianPrior>(config.in_channels, config.image_size, config.prior_rank));
+    prior_ = register_module("prior", std::make_shared<MixturePrior>(config.in_channels, config.image_size, config.prior_rank));
 }
 
 Tensor UNet::forward(const Tensor& x, const Tensor& t) {

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "layeravatar/diffusion/gaussian_prior.h"
+#include "layeravatar/diffusion/mixture_prior.h"
 
 namespace layeravatar::diffusion {
 
@@ -19,7 +19,7 @@ struct UNetConfig {
   std::vector<double> channel_factors{0.5, 1, 2, 2, 4, 4};   // level channels = int(base * factor)
   int resblocks = 2;                                         // per level
   int heads = 4;
-  int prior_rank = 0;                                        // of the Gaussian prior; 0: none, as in the release
+  int prior_rank = 0;                                        // of the mixture prior; 0: none, as in the release
   std::vector<int> attention_res{16, 8, 4};                  // attention where 2^level = min(image_size) / r
 
   /// Throws Error(kConfig) naming field, value and range.
@@ -36,7 +36,7 @@ Precision precision_named(const std::string& name);
 
 /// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5). With a
 /// prior of rank K > 0, buffers "prior.*": its estimate of x0 comes as further input channels, and the output is its
-/// estimate of v plus the network's, in units of the prior's deviation: without training, the network is the Gaussian's denoiser.
+/// estimate of v plus the network's, in units of the prior's deviation: without training, the network is the mixture's denoiser.
 class UNet : public torch::nn::Module {
  public:
   explicit UNet(const UNetConfig& config);
@@ -45,14 +45,14 @@ class UNet : public torch::nn::Module {
   void set_precision(Precision precision) { precision_ = precision; }
   [[nodiscard]] const UNetConfig& config() const { return config_; }
   /// Null without one.
-  [[nodiscard]] std::shared_ptr<GaussianPrior> prior() const { return prior_; }
+  [[nodiscard]] std::shared_ptr<MixturePrior> prior() const { return prior_; }
 
  private:
   UNetConfig config_;
   Precision precision_ = Precision::kFloat32;
   torch::nn::ModuleList in_blocks_, mid_blocks_, out_blocks_;
   std::shared_ptr<torch::nn::Module> time_embedding_, out_;
-  std::shared_ptr<GaussianPrior> prior_;
+  std::shared_ptr<MixturePrior> prior_;
 };
 
 }  // namespace layeravatar::diffusion

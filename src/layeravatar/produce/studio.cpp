@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "layeravatar/avatar/settle_layers.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/io/label_colours.h"
@@ -19,11 +20,13 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
   s.pack_hash = pack.hash;
   s.deformer = std::make_shared<deform::Deformer>(pack.body, pack.layers);
   s.sampler = std::make_shared<avatar::MapSampler>(pack.layers.uvs);
+  if (pack.config.profile != "official") s.layer_order = std::make_shared<avatar::LayerOrder>(pack.layers, false);
   s.composer = std::make_shared<avatar::Composer>(pack.layers);
   s.betas = pack.betas;
   s.decoder = std::make_shared<avatar::Decoder>();
   nn::load_named_tensors(*s.decoder, pack.decoder, file + ": decoder");
   s.decoder->eval();
+  for (torch::Tensor& p : s.decoder->parameters()) p.requires_grad_(false);
   if (!pack.unet.empty()) {
     diffusion::UNetConfig unet;
     unet.image_size = {pack.config.planes_height, 3 * pack.config.planes_height};
@@ -64,7 +67,7 @@ std::vector<avatar::Avatar> sample_from_noise(const Studio& s, const torch::Tens
     const torch::Tensor planes = options.sampler == "ddpm" ? diffusion::sample_ddpm(denoiser, s.schedule, x, sampling)
                                                            : diffusion::sample_ddim(denoiser, s.schedule, x, sampling);
     avatar::Avatar one;
-    one.planes = planes[0].contiguous();
+    one.planes = (s.layer_order ? avatar::settle_layers(*s.decoder, *s.sampler, *s.layer_order, planes[0]) : planes[0]).contiguous();
     one.betas = s.betas.predict(one.planes);
     one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler}, {"steps", std::to_string(options.steps)}};
     out.push_back(std::move(one));

@@ -11,6 +11,7 @@
 #include "layeravatar/avatar/avatar_file.h"
 #include "layeravatar/avatar/compose.h"
 #include "layeravatar/avatar/decoder.h"
+#include "layeravatar/avatar/layer_order.h"
 #include "layeravatar/avatar/pack.h"
 #include "layeravatar/deform/deformer.h"
 #include "layeravatar/diffusion/schedule.h"
@@ -30,6 +31,7 @@ struct Studio {
   std::shared_ptr<avatar::Decoder> decoder;
   std::shared_ptr<diffusion::UNet> unet;  // null in a pack without a denoiser
   std::shared_ptr<const avatar::Composer> composer;
+  std::shared_ptr<const avatar::LayerOrder> layer_order;  // of all but shoes, whose planes hold the foot's shape; null in an official pack
   avatar::BetasRegression betas;
   diffusion::Schedule schedule;
 };
@@ -44,7 +46,7 @@ struct SamplingOptions {
   std::function<void(int, int)> progress;
 };
 
-/// One avatar per seed; each depends on its own seed alone, not on its neighbours in the batch.
+/// One avatar per seed, with a default pack its skin settled under its clothes (avatar::settle_layers); each depends on its own seed alone, not on its neighbours in the batch.
 std::vector<avatar::Avatar> sample_avatars(const Studio& studio, const std::vector<std::uint64_t>& seeds, const SamplingOptions& options);
 /// The same from given initial noise [n, 12, h, 3h]; `names` say in the provenance where it came from.
 std::vector<avatar::Avatar> sample_from_noise(const Studio& studio, const torch::Tensor& noise, const std::vector<std::string>& names, const SamplingOptions& options);

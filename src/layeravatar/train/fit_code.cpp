@@ -47,7 +47,7 @@ void freeze(avatar::Decoder& decoder) {
 
 }  // namespace
 
-CodePrior code_prior(std::shared_ptr<const diffusion::GaussianPrior> prior, const avatar::PlaneActivation& activation, std::int64_t planes_height) {
+CodePrior code_prior(std::shared_ptr<const diffusion::MixturePrior> prior, const avatar::PlaneActivation& activation, std::int64_t planes_height) {
   constexpr double kBroad = 0.3;
   const torch::NoGradGuard no_grad;
   const torch::Tensor zero = torch::zeros({avatar::kPlaneChannels, planes_height, 3 * planes_height});
@@ -66,7 +66,7 @@ torch::Tensor fit_code(const Scaffold& scaffold, avatar::Decoder& decoder, const
   const torch::Tensor deviation = prior.deviation.unsqueeze(1).unsqueeze(1);  // [12, 1, 1, 8, 8]
   const auto frequencies = [](const torch::Tensor& x) { return diffusion::block_cosine(x.unsqueeze(0))[0]; };
   SharedAdam z(frequencies(prior.mean).sizes(), {1, 2}, kShareOfBlocks);
-  SharedAdam components({prior.components ? prior.components->rank() : 1}, {0}, kShareOfComponents);
+  SharedAdam components({diffusion::MixturePrior::kParts, prior.components ? prior.components->rank() : 1}, {1}, kShareOfComponents);
   const auto alone = prior.components ? static_cast<int>(options.components_alone * options.steps) : 0;
   CodeState state{prior.mean.clone(), torch::Tensor(), torch::Tensor(), 0};
   std::vector<SceneBatch> scene;

@@ -9,7 +9,7 @@
 
 #include "layeravatar/avatar/decoder.h"
 #include "layeravatar/avatar/plane_activation.h"
-#include "layeravatar/diffusion/gaussian_prior.h"
+#include "layeravatar/diffusion/mixture_prior.h"
 #include "layeravatar/train/reconstruct.h"
 
 namespace layeravatar::train {
@@ -19,11 +19,11 @@ namespace layeravatar::train {
 struct CodePrior {
   torch::Tensor mean;       // [12, h, 3h]
   torch::Tensor deviation;  // [12, 8, 8] of each channel and frequency
-  std::shared_ptr<const diffusion::GaussianPrior> components;  // null without
+  std::shared_ptr<const diffusion::MixturePrior> components;  // null without
   double slope = 0;         // of codes over planes
 };
-/// The Gaussian prior of planes as one of codes; a broad one around zero when it is null or not fitted.
-CodePrior code_prior(std::shared_ptr<const diffusion::GaussianPrior> prior, const avatar::PlaneActivation& activation, std::int64_t planes_height);
+/// A prior of planes, of all classes as one, as one of codes; a broad one around zero when it is null or not fitted.
+CodePrior code_prior(std::shared_ptr<const diffusion::MixturePrior> prior, const avatar::PlaneActivation& activation, std::int64_t planes_height);
 
 struct FitOptions {
   int steps = 300;

@@ -59,11 +59,11 @@ TEST(FitCode, KeepsToThePrior) {
 
 // A prior with one component, which moves all planes at once.
 CodePrior one_component(const RecordedRun& run) {
-  auto gaussian = std::make_shared<diffusion::GaussianPrior>(12, std::array{32, 96}, 1);
+  auto known = std::make_shared<diffusion::MixturePrior>(12, std::array{32, 96}, 1);
   const torch::Tensor planes = run.learned.activation.forward(4 * run.codes[0].code);
   const torch::Tensor smooth = planes.unfold(1, 8, 8).unfold(2, 8, 8).mean({3, 4}).repeat_interleave(8, 1).repeat_interleave(8, 2);
-  gaussian->fit({smooth, -smooth});
-  return code_prior(gaussian, run.learned.activation, 32);
+  known->fit({smooth, -smooth}, torch::zeros({12, 32, 96}, torch::kUInt8));
+  return code_prior(known, run.learned.activation, 32);
 }
 
 TEST(FitCode, MovesTheComponentsFirst) {
@@ -76,7 +76,7 @@ TEST(FitCode, MovesTheComponentsFirst) {
     options.components_alone = alone;
     return fit_code(run.scaffold, *run.learned.decoder, run.learned.activation, prior, [&](int) { return scene; }, options) - prior.mean;
   };
-  const torch::Tensor direction = prior.components->of_components(torch::ones({1}));
+  const torch::Tensor direction = prior.components->of_components(torch::ones({5, 1}));
   const auto beside = [&](const torch::Tensor& moved) {  // share of the movement that is not the component's
     const torch::Tensor along = (moved * direction).sum() / direction.square().sum() * direction;
     return ((moved - along).norm() / moved.norm()).item<double>();
@@ -89,14 +89,14 @@ TEST(FitCode, APersonOfThePriorIsFoundByItsComponents) {
   RecordedRun run;
   const CodePrior prior = one_component(run);
   SceneBatch scene = run.input(0).scenes[0];
-  scene.images = draw(run, run.learned.activation.forward(prior.mean + prior.slope * prior.components->of_components(torch::full({1}, 0.8))), scene);
+  scene.images = draw(run, run.learned.activation.forward(prior.mean + prior.slope * prior.components->of_components(torch::full({5, 1}, 0.8))), scene);
   FitOptions options;
   options.steps = 40;
   options.components_alone = 1;
   options.stage.weights.seg = options.stage.weights.inner = options.stage.weights.skin = options.stage.weights.opacity = 0;
   const torch::Tensor moved =
       fit_code(run.scaffold, *run.learned.decoder, run.learned.activation, prior, [&](int) { return scene; }, options) - prior.mean;
-  const torch::Tensor direction = prior.slope * prior.components->of_components(torch::ones({1}));
+  const torch::Tensor direction = prior.slope * prior.components->of_components(torch::ones({5, 1}));
   EXPECT_NEAR(((moved * direction).sum() / direction.square().sum()).item<double>(), 0.8, 0.05);
 }
 
@@ -140,8 +140,8 @@ TEST(FitCodes, StopAndErrorsEndAllOfThem) {
   EXPECT_LT(loads, 20);  // one each
 }
 
-TEST(CodePrior, OfAPackIsItsGaussianAsCodes) {
-  const auto gaussian = std::make_shared<diffusion::GaussianPrior>(12, std::array{16, 48}, 3);
+TEST(CodePrior, OfAPackIsItsPriorAsCodes) {
+  const auto known = std::make_shared<diffusion::MixturePrior>(12, std::array{16, 48}, 3);
   const avatar::PlaneActivation activation;
   std::vector<torch::Tensor> planes;
   double mean = 0, square = 0;
@@ -151,13 +151,13 @@ TEST(CodePrior, OfAPackIsItsGaussianAsCodes) {
     mean += code / 4;
     square += code * code / 4;
   }
-  gaussian->fit(planes);
-  const CodePrior got = code_prior(gaussian, activation, 16);
+  known->fit(planes, torch::zeros({12, 16, 48}, torch::kUInt8));
+  const CodePrior got = code_prior(known, activation, 16);
   const double deviation = 8 * std::sqrt(square - mean * mean);  // of a block's mean frequency
   EXPECT_LT((got.mean - mean).abs().max().item<float>(), 1e-3);
   EXPECT_NEAR(got.deviation[0][0][0].item<double>(), deviation, 0.01 * deviation);
   EXPECT_LT(got.deviation[0][3][3].item<float>(), 1e-5);
-  EXPECT_EQ(got.components, gaussian);
+  EXPECT_EQ(got.components, known);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ struct Stage {
   int image_size = 0;           // pixels; 0: the data's own
   bool diffusion = true;        // false: reconstruction alone
   int refit_steps = 0;          // fit every code anew when the stage begins, networks frozen (fit_code); 0: do not
-  bool fit_prior = false;       // fit the U-Net's Gaussian prior anew when the stage begins
+  bool fit_prior = false;       // fit the U-Net's prior anew when the stage begins
   bool batch_norm = true;       // normalise by the batch (the release); false: by the running statistics, as in use
   LossWeights weights;
 
@@ -29,7 +29,7 @@ struct Stage {
     field("image-size", s.image_size, "pixels of the training images, 0 for the data's own size");
     field("diffusion", s.diffusion, "train the diffusion model and use its prior");
     field("refit-steps", s.refit_steps, "steps in which every code is fitted anew when the stage begins, 0 for not");
-    field("fit-prior", s.fit_prior, "fit the Gaussian prior of the U-Net anew to the planes when the stage begins");
+    field("fit-prior", s.fit_prior, "fit the prior of the U-Net anew to the planes when the stage begins");
     field("batch-norm", s.batch_norm, "normalise by each batch's own statistics; false: by the running ones, as avatars are decoded");
     field("pixel", s.weights.pixel, "weight of the colour loss");
     field("seg", s.weights.seg, "weight of the segmentation loss");
@@ -56,8 +56,9 @@ struct TrainConfig {
   int unet_base_channels = 64;
   std::vector<double> unet_channel_factors{0.5, 1, 2, 2};
   std::vector<int> unet_attention{16, 8};
-  int unet_prior_rank = 0;               // of the U-Net's Gaussian prior, fitted to the planes when the diffusion model joins
+  int unet_prior_rank = 0;               // of the U-Net's mixture prior, fitted to the planes when the diffusion model joins
   int unet_scenes = 1;                   // codes in each U-Net step; those beyond the step's own scenes come from the cache
+  bool unet_mix_parts = false;           // the further codes take each component from a person of its own
   std::string unet_precision = "fp32";   // fp32, bf16, or auto: whichever this processor is fastest at
   bool unet_flat_weights = false;        // every diffusion step weighs the same (diffusion::Weighting)
   double unet_timestep_power = 1;        // diffusion steps are drawn with density t^(power - 1): 1 is uniform
@@ -86,8 +87,9 @@ struct TrainConfig {
     field("unet-base-channels", c.unet_base_channels, "base channels of the U-Net");
     field("unet-channel-factors", c.unet_channel_factors, "channels of each level over the base");
     field("unet-attention", c.unet_attention, "attention resolutions, as divisors of the smaller side");
-    field("unet-prior-rank", c.unet_prior_rank, "rank of the Gaussian prior in the U-Net; 0 for none, as in the release");
+    field("unet-prior-rank", c.unet_prior_rank, "principal components of each part in the U-Net's mixture prior; 0 for none, as in the release");
     field("unet-scenes", c.unet_scenes, "codes in each step of the U-Net");
+    field("unet-mix-parts", c.unet_mix_parts, "further codes in the U-Net's steps take each component from a random person");
     field("unet-precision", c.unet_precision, "fp32, bf16 or auto: arithmetic between the U-Net's layers");
     field("unet-flat-weights", c.unet_flat_weights, "every diffusion step weighs the same; the release ignores the noisiest");
     field("unet-timestep-power", c.unet_timestep_power, "diffusion steps are drawn with density t^(power - 1): above 1 the noisy ones come more often");

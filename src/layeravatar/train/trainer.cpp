@@ -10,6 +10,7 @@
 #include <future>
 #include <random>
 
+#include "layeravatar/avatar/plane_owner.h"
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
@@ -114,6 +115,13 @@ torch::Tensor draw_timesteps(std::int64_t steps, std::int64_t count, double powe
   return (u.pow(1 / power) * static_cast<double>(steps)).floor().clamp(0, static_cast<double>(steps - 1)).to(torch::kInt64);
 }
 
+torch::Tensor draw_code(const CodeCache& codes, const torch::Tensor& owner, std::mt19937_64& engine) {
+  const auto draw = [&] { return codes.code(static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(codes.size()))); };
+  torch::Tensor out = draw();
+  for (int part = 1; owner.defined() && part < diffusion::MixturePrior::kParts; ++part) out = torch::where(owner == part, draw(), out);
+  return out;
+}
+
 fs::path newest_checkpoint(const fs::path& run_folder) {
   const std::vector<fs::path> all = checkpoints(run_folder);
   return all.empty() ? fs::path() : all.back();
@@ -126,7 +134,8 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
       options_(std::move(options)),
       scaffold_(make_scaffold(body, layers)),
       learned_(make_learned(config_)),
-      codes_(source_->names(), code_shape(config_), config_.seed) {
+      codes_(source_->names(), code_shape(config_), config_.seed),
+      owner_(avatar::plane_owner(layers, config_.planes_height)) {
   config_.check();
   if (codes_.size() < config_.scenes_per_step)
     throw Error(ErrorKind::kConfig, fmt::format("scenes-per-step = {}, the dataset has {} scenes",
@@ -146,10 +155,10 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
 bool Trainer::refit_codes(int steps) {
   const Stage& stage = config_.stage_at(iteration_);
   // A run's own codes say what codes are like, but for one that has just begun, perhaps from a pack.
-  std::shared_ptr<diffusion::GaussianPrior> known = learned_.unet->prior();
+  std::shared_ptr<diffusion::MixturePrior> known = learned_.unet->prior();
   if (iteration_ > 0 && codes_.size() > 1) {
-    known = std::make_shared<diffusion::GaussianPrior>(avatar::kPlaneChannels, std::array{config_.planes_height, 3 * config_.planes_height}, codes_.size() - 1);
-    known->fit(planes());
+    known = std::make_shared<diffusion::MixturePrior>(avatar::kPlaneChannels, std::array{config_.planes_height, 3 * config_.planes_height}, codes_.size() - 1);
+    known->fit(planes(), owner_);
   }
   FitOptions options;
   options.steps = steps;
@@ -173,7 +182,7 @@ std::vector<torch::Tensor> Trainer::planes() const {
 
 void Trainer::fit_prior() {
   const auto all = planes();
-  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(all);
+  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(all, owner_);
 }
 
 StepLog Trainer::step(StepTimes& times) {
@@ -193,7 +202,7 @@ StepLog Trainer::step(StepTimes& times) {
   // Everything random in an iteration follows from the seed and its number, so that a resumed run repeats it.
   std::mt19937_64 engine(config_.seed * 0x9E3779B97F4A7C15ULL + static_cast<std::uint64_t>(iteration_));
   for (int i = config_.scenes_per_step; stage.diffusion && i < config_.unet_scenes; ++i)
-    input.more_codes.push_back(codes_.code(static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(codes_.size()))));
+    input.more_codes.push_back(draw_code(codes_, config_.unet_mix_parts ? owner_ : torch::Tensor(), engine));
   const auto batch = static_cast<std::int64_t>(input.codes.size() + input.more_codes.size());
   auto generator = at::detail::createCPUGenerator(engine());
   input.timesteps = draw_timesteps(scaffold_.schedule.size(), batch, config_.unet_timestep_power, generator);

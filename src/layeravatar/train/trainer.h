@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 
 #include "layeravatar/avatar/pack.h"
@@ -34,6 +35,9 @@ Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64
 /// Diffusion steps [count] int64 in 0..steps-1 with density proportional to t^(power - 1). What holds for a whole avatar, such
 /// as the colour of a garment over all its charts, is decided in the noisy steps: with power 1 few examples teach it.
 torch::Tensor draw_timesteps(std::int64_t steps, std::int64_t count, double power, at::Generator generator);
+
+/// The code of a random person or, with the component of each texel (avatar::plane_owner), of a random person for each.
+torch::Tensor draw_code(const CodeCache& codes, const torch::Tensor& owner, std::mt19937_64& engine);
 
 struct RunOptions {
   std::filesystem::path folder;
@@ -70,9 +74,9 @@ class Trainer {
  private:
   /// Writes previews/iter_<n>.png.
   void save_preview() const;
-  /// Every code anew, networks frozen, from the Gaussian of all, or at the run's beginning from the pack's. Returns false, codes as before, when stopped.
+  /// Every code anew, networks frozen, from the prior of all, or at the run's beginning from the pack's. Returns false, codes as before, when stopped.
   bool refit_codes(int steps);
-  /// The U-Net's Gaussian prior, from the planes as they are.
+  /// The U-Net's prior, from the planes as they are.
   void fit_prior();
   void start_from(const avatar::ModelPack& pack);
   void load_checkpoint(const std::filesystem::path& folder);
@@ -83,6 +87,7 @@ class Trainer {
   Scaffold scaffold_;
   Learned learned_;
   CodeCache codes_;
+  torch::Tensor owner_;  // component of each texel (avatar::plane_owner)
   std::int64_t iteration_ = 0;
 };
 

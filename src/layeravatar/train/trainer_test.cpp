@@ -117,6 +117,28 @@ TEST_F(TrainerRun, ANewRunStartsFromAPacksNetworks) {
   EXPECT_THROW(start(), Error);
 }
 
+// Codes of one number each: a mixed one has one number in each component, and not the same in all.
+TEST(DrawCode, TakesEachComponentFromAPersonOfItsOwn) {
+  CodeCache codes({"a", "b", "c", "d"}, {12, 8, 24}, 1);
+  for (std::int64_t i = 0; i < 4; ++i) {
+    const torch::Tensor code = torch::full({12, 8, 24}, static_cast<double>(i)), zero = torch::zeros_like(code);
+    codes.store(i, {code, zero, zero, 0});
+  }
+  const torch::Tensor owner = torch::randint(5, {12, 8, 24}).to(torch::kUInt8);
+  std::mt19937_64 engine(3);
+  bool mixed = false;
+  for (int draw = 0; draw < 8; ++draw) {
+    const torch::Tensor whole = draw_code(codes, {}, engine), parts = draw_code(codes, owner, engine);
+    EXPECT_EQ(whole.min().item<float>(), whole.max().item<float>());
+    for (int part = 0; part < 5; ++part) {
+      const torch::Tensor own = parts.masked_select(owner == part);
+      EXPECT_EQ(own.min().item<float>(), own.max().item<float>()) << part;
+    }
+    mixed = mixed || parts.min().item<float>() != parts.max().item<float>();
+  }
+  EXPECT_TRUE(mixed);
+}
+
 // The second stage fits codes and prior anew before its first iteration; networks stay, and a stopped fit changes nothing.
 TEST_F(TrainerRun, AStageCanFitCodesAndPriorAnew) {
   TrainConfig c = config(3);

@@ -1,0 +1,67 @@
+#include "layeravatar/avatar/plane_owner.h"
+
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "layeravatar/avatar/decoder.h"
+#include "layeravatar/avatar/kernels/nearest_kernel.h"
+
+namespace layeravatar::avatar {
+
+torch::Tensor plane_owner(const templates::LayeredTemplate& layers, std::int64_t planes_height) {
+  constexpr float kNear = 0.03F;
+  constexpr std::array<std::uint8_t, 6> kOwnerOfLabel = {0, 0, 1, 2, 3, 4};
+  const auto count = static_cast<std::size_t>(layers.count());
+  std::vector<std::uint8_t> texture(count), geometry(count);
+  for (std::size_t i = 0; i < count; ++i) texture[i] = geometry[i] = kOwnerOfLabel[static_cast<std::size_t>(layers.labels[i])];
+  const std::vector<float> positions = layers.shifted_positions();
+  const auto body = static_cast<std::size_t>(layers.body_count());
+  // Clothes before hair, whose layer lies over chest and back as well.
+  for (const std::vector<std::int32_t>& labels : {std::vector<std::int32_t>{3}, {2, 4, 5}}) {
+    std::vector<float> outer;
+    std::vector<std::size_t> ids;
+    for (std::size_t i = body; i < count; ++i)
+      if (std::find(labels.begin(), labels.end(), layers.labels[i]) != labels.end()) {
+        outer.insert(outer.end(), positions.begin() + static_cast<std::ptrdiff_t>(3 * i), positions.begin() + static_cast<std::ptrdiff_t>(3 * i + 3));
+        ids.push_back(i);
+      }
+    const std::vector<std::int32_t> over = ids.empty() ? std::vector<std::int32_t>() : nearest_points(outer, {positions.data(), 3 * body});
+    for (std::size_t b = 0; b < over.size(); ++b) {
+      const std::size_t i = ids[static_cast<std::size_t>(over[b])];
+      float square = 0;
+      for (std::size_t k = 0; k < 3; ++k) square += (positions[3 * i + k] - positions[3 * b + k]) * (positions[3 * i + k] - positions[3 * b + k]);
+      if (square < kNear * kNear && layers.face_mask[b] == 0) geometry[b] = texture[i];
+    }
+  }
+
+  const std::int64_t h = planes_height, w = templates::kLayers * h;
+  torch::Tensor out = torch::zeros({kPlaneChannels, h, w}, torch::kUInt8);
+  for (int layer = 0; layer < templates::kLayers; ++layer) {
+    std::vector<float> points, queries;
+    std::vector<std::size_t> ids;
+    for (std::size_t i = 0; i < count; ++i) {
+      const float u = static_cast<float>(templates::kLayers) * layers.uvs[2 * i] - static_cast<float>(layer);
+      if (u < 0 || u > 1) continue;
+      points.insert(points.end(), {u, layers.uvs[2 * i + 1], 0});
+      ids.push_back(i);
+    }
+    if (ids.empty()) continue;
+    for (std::int64_t row = 0; row < h; ++row)
+      for (std::int64_t column = 0; column < h; ++column)
+        queries.insert(queries.end(), {(static_cast<float>(column) + 0.5F) / static_cast<float>(h), (static_cast<float>(row) + 0.5F) / static_cast<float>(h), 0});
+    const std::vector<std::int32_t> nearest = nearest_points(points, queries);
+    std::uint8_t* owner = out.data_ptr<std::uint8_t>();
+    for (std::int64_t channel = 0; channel < kPlaneChannels; ++channel)
+      for (std::int64_t row = 0; row < h; ++row)
+        for (std::int64_t column = 0; column < h; ++column) {
+          const std::size_t g = ids[static_cast<std::size_t>(nearest[static_cast<std::size_t>(row * h + column)])];
+          owner[(channel * h + row) * w + layer * h + column] = channel < kPlaneChannels / 2 ? geometry[g] : texture[g];
+        }
+  }
+  return out;
+}
+
+}  // namespace layeravatar::avatar

@@ -1,0 +1,17 @@
+// Which component each texel of the planes belongs to.
+#pragma once
+#include <torch/types.h>
+
+#include <cstdint>
+
+#include "layeravatar/templates/layered_template.h"
+
+namespace layeravatar::avatar {
+
+/// The owner of each channel and texel of planes [12, h, 3 h]: uint8, 0 body, 1 top, 2 hair, 3 shoes, 4 bottom. A texel goes with
+/// the nearest Gaussian of its layer's square; Gaussians without a label go with the body. Where a Gaussian of clothes or, where
+/// there is none, of hair lies within 3 cm of a body Gaussian outside the face, the six geometry channels of the latter go
+/// with the nearest: the skin under a garment fits it, as when components are swapped.
+torch::Tensor plane_owner(const templates::LayeredTemplate& layers, std::int64_t planes_height);
+
+}  // namespace layeravatar::avatar

@@ -1,0 +1,287 @@
+#include "layeravatar/diffusion/mixture_prior.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <utility>
+
+#include "layeravatar/core/error.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::diffusion {
+namespace {
+
+using torch::Tensor;
+
+constexpr double kLevels = 127;  // of a basis value's magnitude
+
+// a and s of x_t = a x0 + s noise, [B] each.
+std::pair<Tensor, Tensor> signal_and_noise(const Schedule& schedule, const Tensor& t) {
+  std::vector<float> signal, noise;
+  for (std::int64_t b = 0; b < t.size(0); ++b) {
+    signal.push_back(static_cast<float>(schedule.signal(t[b].item<std::int64_t>())));
+    noise.push_back(static_cast<float>(schedule.noise(t[b].item<std::int64_t>())));
+  }
+  return {torch::tensor(signal).to(t.device()), torch::tensor(noise).to(t.device())};
+}
+
+}  // namespace
+
+std::vector<int> ward_clusters(const Tensor& squared_distances, int most, int least) {
+  const auto n = static_cast<std::size_t>(squared_distances.size(0));
+  // Growth of the sum of squared distances from the centres by each union, kept up to date by Lance and Williams' formula.
+  const Tensor start = (squared_distances.to(torch::kFloat64) / 2).contiguous();
+  std::vector<double> growth(start.data_ptr<double>(), start.data_ptr<double>() + n * n);
+  std::vector<std::size_t> members(n, 1), cluster(n);
+  for (std::size_t i = 0; i < n; ++i) cluster[i] = i;
+  std::size_t count = n;
+  const auto join = [&](std::size_t a, std::size_t b) {
+    const auto size = [&](std::size_t i) { return static_cast<double>(members[i]); };
+    for (std::size_t k = 0; k < n; ++k)
+      if (k != a && k != b && members[k] > 0)
+        growth[a * n + k] = growth[k * n + a] = ((size(a) + size(k)) * growth[a * n + k] + (size(b) + size(k)) * growth[b * n + k] -
+                                                 size(k) * growth[a * n + b]) / (size(a) + size(b) + size(k));
+    members[a] += members[b];
+    members[b] = 0;
+    std::replace(cluster.begin(), cluster.end(), b, a);
+    --count;
+  };
+  const auto nearest_to = [&](std::size_t a) {
+    std::size_t best = n;
+    for (std::size_t k = 0; k < n; ++k)
+      if (k != a && members[k] > 0 && (best == n || growth[a * n + k] < growth[a * n + best])) best = k;
+    return best;
+  };
+  while (count > static_cast<std::size_t>(most)) {
+    std::size_t first = n, second = n;
+    for (std::size_t a = 0; a < n; ++a)
+      for (std::size_t b = a + 1; b < n; ++b)
+        if (members[a] > 0 && members[b] > 0 && (first == n || growth[a * n + b] < growth[first * n + second])) first = a, second = b;
+    join(first, second);
+  }
+  while (count > 1) {
+    std::size_t smallest = n;
+    for (std::size_t a = 0; a < n; ++a)
+      if (members[a] > 0 && (smallest == n || members[a] < members[smallest])) smallest = a;
+    if (members[smallest] >= static_cast<std::size_t>(least)) break;
+    join(nearest_to(smallest), smallest);
+  }
+  std::map<std::size_t, int> numbers;
+  std::vector<int> out;
+  for (const std::size_t c : cluster) out.push_back(numbers.emplace(c, static_cast<int>(numbers.size())).first->second);
+  return out;
+}
+
+MixturePrior::MixturePrior(std::int64_t channels, std::array<int, 2> image_size, std::int64_t rank)
+    : channels_(channels), rows_(image_size[0]), columns_(image_size[1]) {
+  LAV_CHECK(channels > 0 && rank > 0 && rows_ % kBlock == 0 && columns_ % kBlock == 0, "planes in whole blocks");
+  const std::int64_t kept = channels * rows_ * columns_ / kKeptOneOf;
+  owner_ = register_buffer("owner", torch::zeros({channels, rows_, columns_}, torch::kUInt8));
+  index_ = register_buffer("index", torch::zeros({kept}, torch::kInt32));
+  mean_ = register_buffer("mean", torch::zeros({kept}));
+  basis_ = register_buffer("basis", torch::zeros({rank, kept}, torch::kInt8));
+  step_ = register_buffer("step", torch::zeros({kParts, rank}));
+  deviation_ = register_buffer("deviation", torch::zeros({kParts, rank}));
+  weight_ = register_buffer("weight", torch::zeros({kParts, kClasses}));
+  centre_ = register_buffer("centre", torch::zeros({kParts, kClasses, rank}));
+  axes_ = register_buffer("axes", torch::zeros({kParts, kClasses, kAxes, rank}));
+  spread_ = register_buffer("spread", torch::zeros({kParts, kClasses, kAxes}));
+  rest_ = register_buffer("rest", torch::zeros({channels, kBlock, kBlock}));
+}
+
+Tensor MixturePrior::masks() const { return owner_.unsqueeze(0) == torch::arange(kParts, owner_.options()).reshape({-1, 1, 1, 1}); }
+
+Tensor MixturePrior::frequencies(const Tensor& planes) const {
+  const Tensor parts = (planes.unsqueeze(1) * masks()).flatten(0, 1);
+  return block_cosine(parts).reshape({planes.size(0), -1});
+}
+
+Tensor MixturePrior::planes(const Tensor& frequencies) const {
+  const Tensor parts = inverse_block_cosine(frequencies.reshape({frequencies.size(0) * kParts, channels_, rows_ / kBlock, columns_ / kBlock, kBlock, kBlock}));
+  return (parts.reshape({frequencies.size(0), kParts, channels_, rows_, columns_}) * masks()).sum(1);
+}
+
+Tensor MixturePrior::planes_of_kept(const Tensor& kept) const {
+  return planes(torch::zeros({1, kParts * channels_ * rows_ * columns_}, kept.options()).index_copy(1, index_.to(torch::kInt64), kept.unsqueeze(0)))[0];
+}
+
+Tensor MixturePrior::by_frequency(const Tensor& all) const {
+  return all.reshape({kParts, channels_, rows_ * columns_ / (kBlock * kBlock), kBlock, kBlock}).sum(torch::IntArrayRef({0, 2}));
+}
+
+std::array<std::int64_t, MixturePrior::kParts + 1> MixturePrior::columns_of_parts() const {
+  std::array<std::int64_t, kParts + 1> out{};
+  const Tensor ends = torch::arange(1, kParts + 1, torch::kInt32) * static_cast<int>(channels_ * rows_ * columns_);
+  const Tensor columns = torch::searchsorted(index_.cpu(), ends);
+  for (std::int64_t p = 0; p < kParts; ++p) out[static_cast<std::size_t>(p + 1)] = columns[p].item<std::int64_t>();
+  return out;
+}
+
+Tensor MixturePrior::basis() const {
+  Tensor out = basis_.to(torch::kFloat32);
+  const auto columns = columns_of_parts();
+  for (std::size_t p = 0; p < kParts; ++p) out.slice(1, columns[p], columns[p + 1]) *= step_[static_cast<std::int64_t>(p)].unsqueeze(1);
+  return out;
+}
+
+Tensor MixturePrior::to_basis(const Tensor& kept, const Tensor& basis) const {
+  std::vector<Tensor> out;
+  const auto columns = columns_of_parts();
+  for (std::size_t p = 0; p < kParts; ++p)
+    out.push_back(kept.slice(1, columns[p], columns[p + 1]).matmul(basis.slice(1, columns[p], columns[p + 1]).t()));
+  return torch::stack(out, 1);
+}
+
+Tensor MixturePrior::of_basis(const Tensor& y, const Tensor& basis) const {
+  std::vector<Tensor> out;
+  const auto columns = columns_of_parts();
+  for (std::size_t p = 0; p < kParts; ++p) out.push_back(y.select(1, static_cast<std::int64_t>(p)).matmul(basis.slice(1, columns[p], columns[p + 1])));
+  return torch::cat(out, 1);
+}
+
+Tensor MixturePrior::support() const {
+  const Tensor blocks = masks().reshape({kParts, channels_, rows_ / kBlock, kBlock, columns_ / kBlock, kBlock}).any(5).any(3);
+  return blocks.unsqueeze(4).unsqueeze(5).expand({-1, -1, -1, -1, kBlock, kBlock}).flatten().to(torch::kFloat32);
+}
+
+Tensor MixturePrior::rest_variance() const {
+  const Tensor blocks = rest_.square().reshape({1, channels_, 1, 1, kBlock, kBlock}).expand({kParts, -1, rows_ / kBlock, columns_ / kBlock, -1, -1});
+  return (blocks.flatten() * support()).index_fill(0, index_.to(torch::kInt64), 0);
+}
+
+void MixturePrior::fit(const std::vector<Tensor>& planes, const Tensor& owner) {
+  LAV_CHECK(planes.size() > 1, "two planes have a variance");
+  tensor::expect_shape(owner, {channels_, rows_, columns_}, "owner");
+  LAV_CHECK(owner.max().item<std::int64_t>() < kParts, "a part of each texel");
+  const torch::NoGradGuard no_grad;
+  const auto n = static_cast<std::int64_t>(planes.size());
+  owner_.copy_(owner);
+  Tensor square = torch::zeros({kParts * channels_ * rows_ * columns_});
+  for (const Tensor& one : planes) square += frequencies(one.unsqueeze(0))[0].square() / static_cast<double>(n);
+  const Tensor index = std::get<0>(torch::sort(std::get<1>(torch::topk(square, index_.size(0)))));
+  index_.copy_(index);
+  const Tensor others = support().index_fill(0, index, 0);
+  rest_.copy_((by_frequency(square * others) / by_frequency(others).clamp_min(1)).sqrt());
+  std::vector<Tensor> rows;
+  for (const Tensor& one : planes) rows.push_back(frequencies(one.unsqueeze(0))[0].index_select(0, index));
+  const Tensor x = torch::stack(rows).to(torch::kFloat64);
+  mean_.copy_(x.mean(0));
+  for (const Tensor& buffer : {basis_, step_, deviation_, weight_, centre_, axes_, spread_}) buffer.zero_();
+  const std::int64_t rank = std::min(basis_.size(0), n - 1), half = channels_ / 2 * rows_ * columns_;
+  const auto columns = columns_of_parts();
+  for (std::int64_t p = 0; p < kParts; ++p) {
+    const auto from = columns[static_cast<std::size_t>(p)], to = columns[static_cast<std::size_t>(p + 1)];
+    const Tensor own = x.slice(1, from, to), centred = own - own.mean(0);
+    // Dual form: fewer planes than coefficients. Eigenvalues rise, and the first one is zero since the mean is taken out.
+    const auto [values, vectors] = torch::linalg_eigh(centred.matmul(centred.t()));
+    const Tensor kept = values.slice(0, n - rank, n).flip(0).clamp_min(0);
+    const Tensor components = vectors.slice(1, n - rank, n).flip(1).t().matmul(centred) / kept.sqrt().clamp_min(1e-12).unsqueeze(1);  // [rank, columns]
+    if (from < to) {
+      const Tensor step = (std::get<0>(components.abs().max(1)) / kLevels).clamp_min(1e-12);
+      basis_.slice(0, 0, rank).slice(1, from, to).copy_((components / step.unsqueeze(1)).round());
+      step_[p].slice(0, 0, rank).copy_(step);
+    }
+    deviation_[p].slice(0, 0, rank).copy_((kept / static_cast<double>(n)).sqrt());
+    const Tensor shape = centred.index_select(1, (index.slice(0, from, to) - p * channels_ * rows_ * columns_ < half).nonzero().squeeze(1));
+    const Tensor gram = shape.matmul(shape.t());
+    fit_classes(p, centred.matmul(components.t()), gram.diag().unsqueeze(0) + gram.diag().unsqueeze(1) - 2 * gram);
+  }
+}
+
+void MixturePrior::fit_classes(std::int64_t part, const Tensor& y, const Tensor& squared_distances) {
+  const std::int64_t n = y.size(0), rank = y.size(1);
+  const std::vector<int> cluster = ward_clusters(squared_distances, static_cast<int>(kClasses), kLeastMembers);
+  for (int l = 0; l <= *std::max_element(cluster.begin(), cluster.end()); ++l) {
+    std::vector<std::int64_t> members;
+    for (std::size_t i = 0; i < cluster.size(); ++i)
+      if (cluster[i] == l) members.push_back(static_cast<std::int64_t>(i));
+    const auto count = static_cast<std::int64_t>(members.size());
+    const Tensor own = y.index_select(0, torch::tensor(members)), centre = own.mean(0), around = own - centre;
+    weight_[part][l] = static_cast<double>(count) / static_cast<double>(n);
+    centre_[part][l].slice(0, 0, rank).copy_(centre);
+    const auto [u, deviations, axes] = torch::linalg_svd(around / std::sqrt(static_cast<double>(count)), false);
+    const std::int64_t kept = std::min({kAxes, count - 1, rank});
+    axes_[part][l].slice(0, 0, kept).slice(1, 0, rank).copy_(axes.slice(0, 0, kept));
+    spread_[part][l].slice(0, 0, kept).copy_(deviations.slice(0, 0, kept));
+  }
+}
+
+bool MixturePrior::fitted() const { return deviation_.max().item<float>() > 0; }
+
+void MixturePrior::check(const std::string& what) const {
+  const std::int64_t count = kParts * channels_ * rows_ * columns_;
+  if (index_.min().item<std::int64_t>() < 0 || index_.max().item<std::int64_t>() >= count)
+    throw Error(ErrorKind::kInput, fmt::format("{}: tensor 'prior.index': found {}..{}, expected 0..{}", what, index_.min().item<std::int64_t>(),
+                                               index_.max().item<std::int64_t>(), count - 1));
+  if ((index_.slice(0, 1) < index_.slice(0, 0, -1)).any().item<bool>())
+    throw Error(ErrorKind::kInput, fmt::format("{}: tensor 'prior.index': the numbers do not ascend", what));
+  if (owner_.max().item<std::int64_t>() >= kParts)
+    throw Error(ErrorKind::kInput, fmt::format("{}: tensor 'prior.owner': found {}, expected 0..{}", what, owner_.max().item<std::int64_t>(), kParts - 1));
+}
+
+Tensor MixturePrior::frequency_deviation() const {
+  const Tensor basis = this->basis().square();
+  Tensor kept = torch::empty_like(mean_);
+  const auto columns = columns_of_parts();
+  for (std::size_t p = 0; p < kParts; ++p)
+    kept.slice(0, columns[p], columns[p + 1]) = deviation_[static_cast<std::int64_t>(p)].square().matmul(basis.slice(1, columns[p], columns[p + 1]));
+  const auto blocks = static_cast<double>(rows_ * columns_ / (kBlock * kBlock));
+  return (by_frequency(rest_variance().index_copy(0, index_.to(torch::kInt64), kept)) / blocks).sqrt();
+}
+
+Tensor MixturePrior::mean() const { return planes_of_kept(mean_).unsqueeze(0); }
+
+Tensor MixturePrior::of_components(const Tensor& c) const {
+  return planes_of_kept(of_basis((c * deviation_).unsqueeze(0), basis())[0]);
+}
+
+Tensor MixturePrior::to_components(const Tensor& planes) const {
+  const Tensor kept = frequencies(planes.unsqueeze(0)).index_select(1, index_.to(torch::kInt64));
+  return to_basis(kept, basis())[0] * deviation_;
+}
+
+Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tensor& noise) const {
+  const Tensor a = signal.reshape({-1, 1, 1, 1}), s = noise.reshape({-1, 1, 1, 1});
+  const double drift = kDrift * kDrift;
+  const Tensor off = a.square() * drift + s.square();                                       // variance of y across the axes, [B, 1, 1, 1]
+  const Tensor own = spread_.square() + drift, along = a.square() * own + s.square();       // [B, P, L, R]
+  const Tensor d = y.unsqueeze(2) - a * centre_;                                            // [B, P, L, K]
+  const Tensor on_axes = axes_.matmul(d.unsqueeze(4)).squeeze(4);                           // [B, P, L, R]
+  const Tensor distance = d.square().sum(3) / off.squeeze(3) + ((1 / along - 1 / off) * on_axes.square() + along.log() - off.log()).sum(3);
+  const Tensor share = torch::softmax(weight_.log() - distance / 2, 2).unsqueeze(3);       // [B, P, L, 1]
+  const Tensor gain = a * drift / off;
+  const Tensor of_class = centre_ + gain * d + ((a * own / along - gain) * on_axes).unsqueeze(3).matmul(axes_).squeeze(3);
+  return (share * of_class).sum(2);
+}
+
+Tensor MixturePrior::estimate(const Tensor& x, const Tensor& t) const {
+  const auto [signal, noise] = signal_and_noise(schedule_, t);
+  const Tensor a = signal.unsqueeze(1), s = noise.unsqueeze(1);
+  const auto gain = [&](const auto& variance) { return a * variance / (a * a * variance + s * s); };  // [B, ...]
+  const Tensor index = index_.to(torch::kInt64), basis = this->basis();
+  const Tensor all = frequencies(x), seen = all.index_select(1, index) - a * mean_, drift = gain(kDrift * kDrift);
+  const Tensor y = to_basis(seen, basis);
+  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise) - drift.unsqueeze(2) * y, basis);
+  return planes((gain(rest_variance()) * all).index_copy(1, index, kept));
+}
+
+Tensor MixturePrior::velocity(const Tensor& x, const Tensor& estimate, const Tensor& t) const {
+  const auto [a, s] = signal_and_noise(schedule_, t);
+  return (a.reshape({-1, 1, 1, 1}) * x - estimate) / s.reshape({-1, 1, 1, 1});
+}
+
+Tensor MixturePrior::deviation(const Tensor& t) const {
+  const auto [signal, noise] = signal_and_noise(schedule_, t);
+  const Tensor a = signal.unsqueeze(1), s = noise.unsqueeze(1);
+  const auto left = [&](const auto& variance) { return variance / (a * a * variance + s * s); };  // over s^2, [B, ...]
+  const double drift = kDrift * kDrift;
+  const Tensor on_axes = (left((spread_.square() + drift).flatten().unsqueeze(0)).reshape({-1, kParts, kClasses, kAxes}) - left(drift).reshape({-1, 1, 1, 1})).sum(3);
+  const Tensor sum = (on_axes * weight_).sum(torch::IntArrayRef({1, 2})).unsqueeze(1) + static_cast<double>(index_.size(0)) * left(drift) + left(rest_variance()).sum(1, true);
+  return (sum / static_cast<double>(channels_ * rows_ * columns_)).sqrt().reshape({-1, 1, 1, 1});
+}
+
+}  // namespace layeravatar::diffusion

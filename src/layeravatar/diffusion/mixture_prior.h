@@ -1,0 +1,86 @@
+// What whole components of avatars have in common, as mixtures of Gaussians over the planes: the part of denoising that is
+// known in closed form.
+#pragma once
+#include <torch/nn/module.h>
+#include <torch/types.h>
+
+#include <array>
+#include <string>
+#include <vector>
+
+#include "layeravatar/diffusion/block_cosine.h"
+#include "layeravatar/diffusion/schedule.h"
+
+namespace layeravatar::diffusion {
+
+/// Planes as a sum of kParts independent parts (body, top, bottom, hair, shoes), each with its own channels and texels. In the
+/// principal components y of a part's training planes, y ~ sum_l weight_l N(centre_l, S_l): a class l for each kind of garment,
+/// found by clustering, so that no sample lies halfway between long sleeves and short ones; around that, independent noise. A
+/// garment lies in many charts of the planes, far apart for convolutions; the posterior mean of this mixture holds them
+/// together, and what it cannot know is left to the network. Not in the release.
+/// All lives in the frequencies of block_cosine of each part's texels, zero elsewhere: mean and components in as many
+/// coefficients as a ninth of the planes', those with the greatest mean square; the others have mean zero and a deviation for
+/// each channel and frequency. Around mean and components, coefficients move by kDrift: planes do while they are trained.
+/// In a block of texels of two parts the noise of one is not independent in its frequencies; it is taken for it.
+/// Buffers, M = C h w / 9, P parts, L classes, R axes: owner [C, h, w] uint8, the part of each texel; index [M] int32 of
+/// the coefficients among P C h w, ascending; mean [M]; basis [K, M] int8, row k the k-th component of every part in the
+/// part's columns, in units of step [P, K]; deviation [P, K]; weight [P, L]; centre [P, L, K] and axes [P, L, R, K] in
+/// components, spread [P, L, R] along the axes; rest [C, 8, 8]. Zero until fitted.
+class MixturePrior : public torch::nn::Module {
+ public:
+  static constexpr std::int64_t kBlock = kCosineBlock;
+  static constexpr std::int64_t kKeptOneOf = 9;
+  static constexpr std::int64_t kParts = 5, kClasses = 12, kAxes = 31;
+  static constexpr int kLeastMembers = 5;  // planes of a class
+  static constexpr double kDrift = 0.01;
+  /// Of planes [channels, rows, columns], rows and columns multiples of kBlock.
+  MixturePrior(std::int64_t channels, std::array<int, 2> image_size, std::int64_t rank);
+  /// From planes [C, h, w] and the part of each texel [C, h, w] uint8; with n planes at most n - 1 components of a part get a
+  /// deviation. Classes differ in the first half of the channels, the geometry: not in colour.
+  void fit(const std::vector<torch::Tensor>& planes, const torch::Tensor& owner);
+  [[nodiscard]] bool fitted() const;
+  /// Of buffers from a file: every owner is a part, the indices ascend and lie in the planes, else Error(kInput) that begins
+  /// with `what`.
+  void check(const std::string& what) const;
+  /// E[x0 | x_t] with x_t = a x0 + s noise at steps t [B]; x [B, C, h, w] -> the same shape.
+  [[nodiscard]] torch::Tensor estimate(const torch::Tensor& x, const torch::Tensor& t) const;
+  /// E[v | x_t] of v = a noise - s x0, from the estimate [B, C, h, w] of x0.
+  [[nodiscard]] torch::Tensor velocity(const torch::Tensor& x, const torch::Tensor& estimate, const torch::Tensor& t) const;
+  /// How far v lies from that, root of the mean square over texels, where the classes are known: [B, 1, 1, 1].
+  [[nodiscard]] torch::Tensor deviation(const torch::Tensor& t) const;
+  /// Over all classes, [1, C, h, w].
+  [[nodiscard]] torch::Tensor mean() const;
+  /// Components of each part.
+  [[nodiscard]] std::int64_t rank() const { return deviation_.size(1); }
+  /// sum_pk c_pk deviation_pk basis_pk, planes [C, h, w], of c [P, K], and its transpose, by which a gradient comes back.
+  [[nodiscard]] torch::Tensor of_components(const torch::Tensor& c) const;
+  [[nodiscard]] torch::Tensor to_components(const torch::Tensor& planes) const;
+  /// Of the coefficients of each channel and frequency around the mean, over all blocks: [C, 8, 8].
+  [[nodiscard]] torch::Tensor frequency_deviation() const;
+
+ private:
+  [[nodiscard]] torch::Tensor masks() const;                                       // [P, C, h, w] bool
+  [[nodiscard]] torch::Tensor frequencies(const torch::Tensor& planes) const;      // [B, C, h, w] -> [B, P C h w]
+  [[nodiscard]] torch::Tensor planes(const torch::Tensor& frequencies) const;      // the transpose
+  [[nodiscard]] torch::Tensor planes_of_kept(const torch::Tensor& kept) const;     // [M], zero elsewhere -> [C, h, w]
+  [[nodiscard]] torch::Tensor by_frequency(const torch::Tensor& all) const;        // [P C h w], sums over blocks, [C, 8, 8]
+  [[nodiscard]] std::array<std::int64_t, kParts + 1> columns_of_parts() const;     // of part p: [p] to [p + 1] of the M
+  [[nodiscard]] torch::Tensor basis() const;                                       // [K, M], float32
+  [[nodiscard]] torch::Tensor to_basis(const torch::Tensor& kept, const torch::Tensor& basis) const;  // [B, M] -> [B, P, K]
+  [[nodiscard]] torch::Tensor of_basis(const torch::Tensor& y, const torch::Tensor& basis) const;     // the transpose
+  [[nodiscard]] torch::Tensor support() const;                                     // [P C h w], 1 in a part's blocks
+  [[nodiscard]] torch::Tensor rest_variance() const;                               // [P C h w], zero where index points
+  [[nodiscard]] torch::Tensor posterior(const torch::Tensor& y, const torch::Tensor& a, const torch::Tensor& s) const;  // [B, P, K], of a y + s noise
+  void fit_classes(std::int64_t part, const torch::Tensor& y, const torch::Tensor& squared_distances);
+
+  Schedule schedule_;
+  std::int64_t channels_, rows_, columns_;
+  torch::Tensor owner_, index_, mean_, basis_, step_, deviation_, weight_, centre_, axes_, spread_, rest_;
+};
+
+/// Ward's clustering: the two clusters whose union adds least to the squared distances from the centres become one, until
+/// there are at most `most`, and then those of fewer than `least` members join the nearest. squared_distances [n, n] float64
+/// -> for each the number of its cluster, 0..count - 1 in the order of the first members.
+std::vector<int> ward_clusters(const torch::Tensor& squared_distances, int most, int least);
+
+}  // namespace layeravatar::diffusion
