@@ -168,6 +168,12 @@ void ZipReader::parse_directory(std::uint64_t begin, std::uint64_t end, std::uin
 }
 
 std::string ZipReader::read(const std::string& name) const {
+  std::string unpacked;
+  const std::string_view content = view(name, unpacked);
+  return content.data() == unpacked.data() ? std::move(unpacked) : std::string(content);
+}
+
+std::string_view ZipReader::view(const std::string& name, std::string& unpacked) const {
   const auto found = members_.find(name);
   if (found == members_.end()) fail(file_, "member '" + name + "' is missing");
   const Member& m = found->second;
@@ -184,12 +190,11 @@ std::string ZipReader::read(const std::string& name) const {
   const bool stored = m.method == 0;
   if (stored ? m.size != m.packed : m.size / kMaxRatio > m.packed) fail(file_, label + " is corrupt");
   const std::string_view packed = std::string_view(bytes_).substr(begin, m.packed);
-  std::string out;
-  if (stored) {
-    out = packed;
-  } else {
-    out.resize(m.size);
-    if (!inflate_all(packed, out)) fail(file_, label + " is corrupt");
+  std::string_view out = packed;
+  if (!stored) {
+    unpacked.resize(m.size);
+    if (!inflate_all(packed, unpacked)) fail(file_, label + " is corrupt");
+    out = unpacked;
   }
   if (crc_of(out) != m.crc) fail(file_, label + " is corrupt");
   return out;

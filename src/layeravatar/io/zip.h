@@ -24,6 +24,9 @@ class ZipReader {
   [[nodiscard]] bool contains(const std::string& name) const { return members_.contains(name); }
   /// The unpacked content, its CRC checked. "<file>: member 'k' is missing" when there is none.
   [[nodiscard]] std::string read(const std::string& name) const;
+  /// The same without a copy where the member is stored unpacked; otherwise the bytes lie in `unpacked`. Lives as long as
+  /// the reader and `unpacked` do.
+  [[nodiscard]] std::string_view view(const std::string& name, std::string& unpacked) const;
 
  private:
   struct Member {
