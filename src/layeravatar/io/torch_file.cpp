@@ -1,5 +1,6 @@
 #include "layeravatar/io/torch_file.h"
 
+#include <algorithm>
 #include <fstream>
 #include <map>
 #include <utility>
@@ -12,7 +13,7 @@ namespace {
 constexpr std::string_view kZipMark = "PK\3\4";
 // A pickle of protocol 2 that holds one integer of ten bytes: how torch.save began its files before version 1.6.
 constexpr std::string_view kOldMark{"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e", 15};
-constexpr std::string_view kPickleName = "/data.pkl";
+constexpr const char* kPickleName = "/data.pkl";
 
 [[noreturn]] void fail(const std::string& file, const std::string& what) {
   throw Error(ErrorKind::kInput, file + ": " + what);
@@ -31,8 +32,10 @@ std::string prefix_of(const ZipReader& zip) {
   std::string prefix;
   int found = 0;
   for (const std::string& name : zip.names()) {
-    if (!name.ends_with(kPickleName) || name.find('/') != name.size() - kPickleName.size()) continue;
-    prefix = name.substr(0, name.size() - kPickleName.size());
+    if (!name.ends_with(kPickleName)) continue;
+    const std::size_t slash = name.rfind('/');
+    if (name.find('/') != slash) continue;
+    prefix = name.substr(0, slash);
     ++found;
   }
   if (found != 1) fail(zip.file(), "not a file of torch.save; expected one member data.pkl, found " + std::to_string(found));
@@ -63,13 +66,23 @@ PickleValue read_torch_file(const std::filesystem::path& path, const PickleLimit
     std::string_view bytes;
   };
   std::map<std::string, Storage> storages;
+  // torch.save does not pack its members; a packed one may not unpack to more than the arrays may take.
+  std::uint64_t budget = std::max(limits.array_bytes, 4 * options.file_bytes);
+  const auto open = [&](const std::string& name, Storage& place) {
+    const std::uint64_t size = zip.is_packed(name) ? zip.size(name) : 0;
+    if (size > budget) fail(zip.file(), "member '" + name + "' unpacks to " + std::to_string(size) + " bytes; expected at most " + std::to_string(budget));
+    budget -= size;
+    place.bytes = zip.view(name, place.unpacked);
+  };
   options.storage = [&](const StorageName& wanted) {
     const auto [place, is_new] = storages.try_emplace(wanted.key);
-    if (is_new) place->second.bytes = zip.view(prefix + "/data/" + wanted.key, place->second.unpacked);
+    if (is_new) open(prefix + "/data/" + wanted.key, place->second);
     return place->second.bytes;
   };
-  std::string unpacked;
-  return parse_pickle(zip.view(prefix + std::string(kPickleName), unpacked), zip.file() + ": member '" + prefix + std::string(kPickleName) + "'", options);
+  Storage pickle;
+  const std::string name = prefix + kPickleName;
+  open(name, pickle);
+  return parse_pickle(pickle.bytes, zip.file() + ": member '" + name + "'", options);
 }
 
 PickleValue read_pickle_or_torch_file(const std::filesystem::path& path) {

@@ -167,6 +167,16 @@ void ZipReader::parse_directory(std::uint64_t begin, std::uint64_t end, std::uin
   }
 }
 
+std::uint64_t ZipReader::size(const std::string& name) const {
+  const auto found = members_.find(name);
+  return found == members_.end() ? 0 : found->second.size;
+}
+
+bool ZipReader::is_packed(const std::string& name) const {
+  const auto found = members_.find(name);
+  return found != members_.end() && found->second.method != 0;
+}
+
 std::string ZipReader::read(const std::string& name) const {
   std::string unpacked;
   const std::string_view content = view(name, unpacked);

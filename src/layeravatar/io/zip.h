@@ -22,6 +22,9 @@ class ZipReader {
   /// In the order of the archive.
   [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
   [[nodiscard]] bool contains(const std::string& name) const { return members_.contains(name); }
+  /// Bytes of the unpacked content, as the directory has it; 0 when there is no such member.
+  [[nodiscard]] std::uint64_t size(const std::string& name) const;
+  [[nodiscard]] bool is_packed(const std::string& name) const;
   /// The unpacked content, its CRC checked. "<file>: member 'k' is missing" when there is none.
   [[nodiscard]] std::string read(const std::string& name) const;
   /// The same without a copy where the member is stored unpacked; otherwise the bytes lie in `unpacked`. Lives as long as
