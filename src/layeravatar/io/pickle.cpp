@@ -293,13 +293,13 @@ bool PickleMachine::step_container(unsigned char opcode) {
     }
     case 'a': {
       Node* item = pop();
-      append_items(top(), {item});
+      append_items(top(), Kind::kList, {item});
       return true;
     }
     case 'e':
     case 0x90: {  // ADDITEMS, of sets
       const Items items = pop_to_mark();
-      append_items(top(), items);
+      append_items(top(), opcode == 'e' ? Kind::kList : Kind::kSet, items);
       return true;
     }
     case 's': {
@@ -317,8 +317,8 @@ bool PickleMachine::step_container(unsigned char opcode) {
   }
 }
 
-void PickleMachine::append_items(Node* node, const Items& items) {
-  if (node->kind != Kind::kList && node->kind != Kind::kSet) corrupt("items for what is no list");
+void PickleMachine::append_items(Node* node, Kind kind, const Items& items) {
+  if (node->kind != kind) corrupt("items for what is no list");
   node->items().insert(node->items().end(), items.begin(), items.end());
 }
 

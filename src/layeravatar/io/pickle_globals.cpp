@@ -209,7 +209,7 @@ PickleNode* PickleMachine::call(Node* callee, Node* args_node) {
       if (args.empty()) return set;
       if (args.size() > 1 || (args[0]->kind != Kind::kList && args[0]->kind != Kind::kTuple)) corrupt("bad arguments of set");
       charge(args[0]->items().size() * sizeof(Node*));
-      append_items(set, args[0]->items());
+      append_items(set, Kind::kSet, args[0]->items());
       return set;
     }
     case PickleRole::kBytes:

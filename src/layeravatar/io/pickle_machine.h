@@ -105,7 +105,7 @@ class PickleMachine {
   bool step_call(unsigned char opcode);
   void push_long(std::string_view bytes);
   void push_text(std::string_view bytes);
-  void append_items(Node* node, const Items& items);
+  void append_items(Node* node, Kind kind, const Items& items);
   void set_items(Node* node, const Items& items);
 
   // pickle_globals.cpp
