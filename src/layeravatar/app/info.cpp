@@ -85,7 +85,8 @@ void show(const io::PickleValue& content) {
 }  // namespace
 
 void add_info(CLI::App& app, const Common&, Chosen& chosen) {
-  auto* command = app.add_subcommand("info", "Show what is in a file (.safetensors, .npz, .npy, .pth, .pt, .pkl, .png, .jpg, .bvh): names, types, sizes, smallest, largest and mean "
+  auto* command = app.add_subcommand("info",
+      "Show what is in a file (.safetensors, .npz, .npy, .pth, .pt, .pkl, .png, .jpg, .bvh): names, types, sizes, smallest, largest and mean "
                                              "values. Nothing that a file holds is executed.\nExample: layeravatar info models/default.safetensors");
   auto file = std::make_shared<std::filesystem::path>();
   command->add_option("file", *file, "the file")->required();
@@ -117,7 +118,8 @@ void add_info(CLI::App& app, const Common&, Chosen& chosen) {
         const io::Image image = kind == ".png" ? io::read_png(*file) : io::read_jpeg(*file);
         std::puts(fmt::format("{}x{}, {} channels", image.width, image.height, image.channels).c_str());
       } else {
-        throw Error(ErrorKind::kConfig, file->string() + ": files of this kind are not read yet; .safetensors, .npz, .npy, .pth, .pt, .pkl, .png, .jpg and .bvh are");
+        throw Error(ErrorKind::kConfig, file->string() +
+            ": files of this kind are not read yet; .safetensors, .npz, .npy, .pth, .pt, .pkl, .png, .jpg and .bvh are");
       }
       return 0;
     };

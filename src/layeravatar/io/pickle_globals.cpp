@@ -123,7 +123,8 @@ std::string_view PickleMachine::raw_bytes(Node* node) {
 }
 
 std::vector<std::int64_t> PickleMachine::integers(const Node* node) const {
-  if ((node->kind != Kind::kTuple && node->kind != Kind::kList) || node->items().size() > kMaxRank) corrupt("no tuple of sizes where one is expected");
+  if ((node->kind != Kind::kTuple && node->kind != Kind::kList) || node->items().size() > kMaxRank)
+    corrupt("no tuple of sizes where one is expected");
   std::vector<std::int64_t> out;
   for (const Node* item : node->items()) {
     if (item->kind != Kind::kInteger) corrupt("no tuple of sizes where one is expected");
@@ -185,7 +186,8 @@ PickleNode* PickleMachine::call(Node* callee, Node* args_node) {
       return decode_array(args[1], integers(args[2]), short_text(args[3]) == "F", args[0]);
     }
     case PickleRole::kReconstructor:
-      if (args.size() != 3 || global_of(args[1]).role != PickleRole::kObject || args[2]->kind != Kind::kNone) corrupt("bad arguments of _reconstructor");
+      if (args.size() != 3 || global_of(args[1]).role != PickleRole::kObject || args[2]->kind != Kind::kNone)
+        corrupt("bad arguments of _reconstructor");
       if (global_of(args[0]).role == PickleRole::kReconstructor) corrupt("bad arguments of _reconstructor");
       return call(args[0], add(Kind::kTuple, Items{}));
     case PickleRole::kSparseColumns:

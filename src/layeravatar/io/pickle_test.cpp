@@ -40,7 +40,8 @@ std::string show(const PickleValue& v) {
     case Kind::kArray: {
       float sum = 0;
       for (const float x : to_floats(v.array())) sum += x;
-      return std::string(name_of(v.array().dtype)) + shape_text(v.array().shape) + "=" + std::to_string(std::abs(sum) < 1e6F ? static_cast<int>(sum) : 0);
+      return std::string(name_of(v.array().dtype)) + shape_text(v.array().shape) + "=" +
+          std::to_string(std::abs(sum) < 1e6F ? static_cast<int>(sum) : 0);
     }
     case Kind::kObject: return std::string(v.class_name()) + "|" + show(v.state());
   }
@@ -90,7 +91,8 @@ const std::vector<std::string>& every_protocol() {
   };
   return kFiles;
 }
-const char* const kEveryProtocol = "{'a': [1, 300, 70000, 2.5, None, True, False], 'b': ('x', b'\xffy', <3>), 7: -12345678901, '\u00e9\u20ac\U0001F600\\': {'k': ()}}";
+const char* const kEveryProtocol =
+    "{'a': [1, 300, 70000, 2.5, None, True, False], 'b': ('x', b'\xffy', <3>), 7: -12345678901, '\u00e9\u20ac\U0001F600\\': {'k': ()}}";
 
 const Array kNumbers = make_array<float>({2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6});
 
@@ -200,7 +202,8 @@ TEST(Pickle, ContainersStackAndMemo) {
   EXPECT_EQ(shown("\x80\4]\x94K\1\x94" "0h\1a."), "[1]");
   EXPECT_EQ(shown("}(I1\nI2\nI3\nI4\nI1\nI5\nu."), "{1: 5, 3: 4}");                              // the later value wins
   EXPECT_EQ(shown("}(I1\nNF1.0\nNI01\nI7\nN\x88" "C\1aNU\1aN)N(I1\nt\x89u."s), "{1: 7, None: True, b'a': None, 'a': None, (): None, (1): False}");
-  for (const char* bad : {".", "a.", "s.", "t.", "1.", "0.", "2.", "(.", "(a.", "N(0a.", "NNa.", "N(NNu.", "](NNu.", "}(Nu.", "NN.", "g5\n.", "p0\n.", "u.",
+  for (const char* bad : {".", "a.", "s.", "t.", "1.", "0.", "2.", "(.", "(a.", "N(0a.", "NNa.", "N(NNu.", "](NNu.", "}(Nu.", "NN.",
+      "g5\n.", "p0\n.", "u.",
                           "\x8fNa", "](N\x90", "N\x85\x86", "\xff", "\1", "\x82\1", "\x83\1", "\x84\1", "\x97", "\x98", "NPx\n", "NQ"})
     expect_error(pickled("NN00"s + bad), "corrupt pickle at byte ");
   expect_error(pickled("}]Ns"), "dict key of kind list");
@@ -208,7 +211,8 @@ TEST(Pickle, ContainersStackAndMemo) {
 }
 
 TEST(Pickle, OthersAreNotPickles) {
-  for (const std::string& bytes : {""s, "hello world"s, "this is a text file\n"s, "import os\nimport sys\n"s, "\x89PNG\r\n\x1a\n"s, "PK\3\4"s, "{\"a\": 1}"s,
+  for (const std::string& bytes : {""s, "hello world"s, "this is a text file\n"s, "import os\nimport sys\n"s, "\x89PNG\r\n\x1a\n"s,
+      "PK\3\4"s, "{\"a\": 1}"s,
                                    "\x93NUMPY\1"s, "\x80\xff"s, "config text\nand more\n"s, "S"s, "\xff\xd8\xff\xe0"s, "\x80"s})
     EXPECT_EQ(pickle_error(bytes), "a.pkl: not a pickle") << bytes;
   EXPECT_EQ(pickle_error("\x80\6N."), "a.pkl: pickle of protocol 6; expected 0..5");
@@ -221,7 +225,8 @@ TEST(Pickle, NothingIsExecuted) {
   EXPECT_EQ(pickle_error("(cos\nsystem\nS'true'\no."), "a.pkl: refusing to load 'os.system' from a pickle");
   EXPECT_EQ(pickle_error("\x80\4\x8c\2os\x8c\6system\x93."), "a.pkl: refusing to load 'os.system' from a pickle");
   for (const auto& [module, name] : std::vector<std::pair<std::string, std::string>>{
-           {"builtins", "eval"}, {"__builtin__", "getattr"}, {"builtins", "object.__class__"}, {"numpy", "load"}, {"numpy", "matrix"}, {"torch", "load"},
+           {"builtins", "eval"}, {"__builtin__", "getattr"}, {"builtins", "object.__class__"}, {"numpy", "load"}, {"numpy", "matrix"},
+           {"torch", "load"},
            {"torch._utils", "_rebuild_sparse_tensor"}, {"torch.storage", "_load_from_bytes"}, {"collections", "defaultdict"}, {"chumpy.ch", "Select"},
            {"scipy.sparse.csc", "loadtxt"}, {"numpy.core.multiarray.x", "scalar"}, {"", ""}})
     EXPECT_EQ(error_of(global_op(module, name)), "a.pkl: refusing to load '" + module + "." + name + "' from a pickle");
@@ -244,7 +249,8 @@ TEST(Pickle, BoundsOnWhatAFileMakesUsBuild) {
   options.limits.depth = 50;
   EXPECT_EQ(pickle_error(nested + ".", options), "a.pkl: pickle with more than 50 levels of containers");
   // The same depth reached from below: a finished chain inside of another.
-  EXPECT_EQ(pickle_error("](" + std::string(40, ']') + std::string(39, 'a') + "q\1" + std::string(40, ']') + "h\1" + std::string(40, 'a') + "e.", options),
+  EXPECT_EQ(pickle_error("](" + std::string(40, ']') + std::string(39, 'a') + "q\1" + std::string(40, ']') + "h\1" + std::string(40, 'a') +
+      "e.", options),
             "a.pkl: pickle with more than 50 levels of containers");
 
   std::string doubling = "]q";
@@ -319,7 +325,8 @@ TEST(PickleNumPy, ByteOrderFortranOrderAndStrings) {
 TEST(PickleNumPy, NewNamesScalarsBuffersAndSubclasses) {
   const std::string data = bytes_op("\1\2\3\4");
   EXPECT_EQ(shown(pickled(call_op("numpy._core.numeric", "_frombuffer", {data, dtype_op("u1"), integers_op({2, 2}), text_op("C")}))), "u8(2, 2)=10");
-  const PickleValue f = parse_pickle(pickled(call_op("numpy.core.numeric", "_frombuffer", {data, dtype_op("u1"), integers_op({2, 2}), text_op("F")})), "");
+  const PickleValue f = parse_pickle(pickled(call_op("numpy.core.numeric", "_frombuffer", {data, dtype_op("u1"), integers_op({2, 2}),
+      text_op("F")})), "");
   EXPECT_EQ(to_integers(f.array(), ""), (std::vector<std::int64_t>{1, 3, 2, 4}));
   const auto scalar = [](const std::string& code, const std::string& bytes) {
     return pickled(call_op("numpy._core.multiarray", "scalar", {dtype_op(code), bytes_op(bytes)}));
@@ -330,7 +337,8 @@ TEST(PickleNumPy, NewNamesScalarsBuffersAndSubclasses) {
   EXPECT_EQ(shown(scalar("b1", "\1")), "True");
   EXPECT_NE(pickle_error(scalar("u8", std::string(8, '\xff'))).find("at most 2^63 - 1"), std::string::npos);
   for (const char* module : {"trimesh.caching", "trimesh.util"}) {
-    const std::string tracked = call_op("numpy._core.multiarray", "_reconstruct", {global_op(module, "TrackedArray"), integers_op({0}), bytes_op("b")}) +
+    const std::string tracked = call_op("numpy._core.multiarray", "_reconstruct", {global_op(module, "TrackedArray"), integers_op({0}),
+        bytes_op("b")}) +
                                 tuple_op({integer_op(1), integers_op({4}), dtype_op("u1"), "\x89", data}) + "b";
     EXPECT_EQ(shown(pickled(tracked)), "u8(4,)=10");
   }
@@ -349,7 +357,8 @@ TEST(PickleNumPy, MalformedArraysAreNamed) {
   EXPECT_NE(error_of(array_op({1LL << 40}, dtype_op("u1"), false, data)).find("found 4"), std::string::npos);
   EXPECT_NE(error_of(array_op({1}, dtype_op("u1"), false, text_op("\u20ac"))).find("beyond latin-1"), std::string::npos);
   EXPECT_NE(error_of(array_op({1}, "N", false, data)).find("no dtype"), std::string::npos);
-  EXPECT_EQ(error_of(call_op("numpy.core.multiarray", "_reconstruct", {global_op("numpy", "ndarray")})), "a.pkl: corrupt pickle: an array without its content");
+  EXPECT_EQ(error_of(call_op("numpy.core.multiarray", "_reconstruct", {global_op("numpy", "ndarray")})),
+      "a.pkl: corrupt pickle: an array without its content");
   for (const std::string& value : {call_op("numpy.core.multiarray", "_reconstruct", {}), call_op("numpy.core.multiarray", "_reconstruct", {"N"}),
                                    call_op("numpy.core.multiarray", "scalar", {dtype_op("f4")}), call_op("numpy", "dtype", {}), dtype_op("f4", "?"),
                                    call_op("numpy", "ndarray", {}) + "}b", call_op("numpy", "ndarray", {}) + tuple_op({"N", "N", "N", "N"}) + "b",
@@ -415,7 +424,8 @@ TEST(PickleObjects, PlainContainers) {
 }
 
 TEST(PickleValues, QuestionsAndNames) {
-  const PickleValue v = parse_pickle(pickled(dict_op({{"a", dict_op({{"b", array_op(kNumbers)}, {"c", "]"}})}, {"l", "](K\1" + array_op(kNumbers) + "e"}})), "");
+  const PickleValue v = parse_pickle(pickled(dict_op({{"a", dict_op({{"b", array_op(kNumbers)}, {"c", "]"}})}, {"l", "](K\1" +
+      array_op(kNumbers) + "e"}})), "");
   EXPECT_TRUE(v.contains("a"));
   EXPECT_FALSE(v.contains("b"));
   EXPECT_TRUE(v.find("b").is(Kind::kNone));

@@ -70,7 +70,8 @@ PickleValue read_torch_file(const std::filesystem::path& path, const PickleLimit
   std::uint64_t budget = std::max(limits.array_bytes, 4 * options.file_bytes);
   const auto open = [&](const std::string& name, Storage& place) {
     const std::uint64_t size = zip.is_packed(name) ? zip.size(name) : 0;
-    if (size > budget) fail(zip.file(), "member '" + name + "' unpacks to " + std::to_string(size) + " bytes; expected at most " + std::to_string(budget));
+    if (size > budget) fail(zip.file(), "member '" + name + "' unpacks to " + std::to_string(size) + " bytes; expected at most " +
+        std::to_string(budget));
     budget -= size;
     place.bytes = zip.view(name, place.unpacked);
   };

@@ -19,7 +19,8 @@ std::string storage_op(const std::string& type, const std::string& key, std::int
   return tuple_op({text_op("storage"), global_op("torch", type), text_op(key), text_op(device), integer_op(count)}) + "Q";
 }
 
-std::string tensor_op(const std::string& storage, std::int64_t offset, const std::vector<std::int64_t>& size, const std::vector<std::int64_t>& stride) {
+std::string tensor_op(const std::string& storage, std::int64_t offset, const std::vector<std::int64_t>& size,
+    const std::vector<std::int64_t>& stride) {
   return call_op("torch._utils", "_rebuild_tensor_v2",
                  {storage, integer_op(offset), integers_op(size), integers_op(stride), "\x89", global_op("collections", "OrderedDict") + ")R"});
 }
@@ -113,8 +114,9 @@ TEST_F(TorchFile, ViewsBeyondTheStorageAreRefused) {
 
 TEST_F(TorchFile, EveryElementType) {
   const std::vector<std::pair<std::string, DType>> types = {
-      {"FloatStorage", DType::kF32}, {"HalfStorage", DType::kF16}, {"BFloat16Storage", DType::kBF16}, {"DoubleStorage", DType::kF64}, {"LongStorage", DType::kI64},
-      {"IntStorage", DType::kI32},   {"ShortStorage", DType::kI16}, {"CharStorage", DType::kI8},      {"ByteStorage", DType::kU8},    {"BoolStorage", DType::kBool}};
+      {"FloatStorage", DType::kF32}, {"HalfStorage", DType::kF16}, {"BFloat16Storage", DType::kBF16}, {"DoubleStorage", DType::kF64},
+      {"LongStorage", DType::kI64}, {"IntStorage", DType::kI32}, {"ShortStorage", DType::kI16}, {"CharStorage", DType::kI8},
+      {"ByteStorage", DType::kU8}, {"BoolStorage", DType::kBool}};
   for (const auto& [name, dtype] : types) {
     std::string bytes(2 * size_of(dtype), '\0');
     for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(i + 1);
@@ -128,8 +130,10 @@ TEST_F(TorchFile, EveryElementType) {
     EXPECT_EQ(static_cast<char>(swapped.array().data[0]), bytes[size_of(dtype) - 1]) << name;
   }
   // The types without a storage class: bytes, and the type as an argument.
-  const std::string untyped = tuple_op({text_op("storage"), global_op("torch.storage", "UntypedStorage"), text_op("0"), text_op("cpu"), integer_op(4)}) + "Q";
-  write(call_op("torch._utils", "_rebuild_tensor_v3", {untyped, integer_op(0), integers_op({2}), integers_op({1}), "\x89", "N", global_op("torch", "uint16")}),
+  const std::string untyped = tuple_op({text_op("storage"), global_op("torch.storage", "UntypedStorage"), text_op("0"), text_op("cpu"),
+      integer_op(4)}) + "Q";
+  write(call_op("torch._utils", "_rebuild_tensor_v3", {untyped, integer_op(0), integers_op({2}), integers_op({1}), "\x89", "N",
+      global_op("torch", "uint16")}),
         {{"0", "\1\2\3\4"}});
   EXPECT_EQ(to_integers(read_torch_file(path).array(), ""), (std::vector<std::int64_t>{0x201, 0x403}));
 }
@@ -315,7 +319,8 @@ TEST(TorchGolden, DemoCodesAndMotionOfThePublicCode) {
   EXPECT_FLOAT_EQ(values[5 * 128 * 384 + 64 * 384 + 200], -0.318666577F);
   EXPECT_FLOAT_EQ(values.back(), -0.348928332F);
   const PickleValue motion = read_pickle(folder + "/ani/emotion_smoothed.pkl");
-  const std::vector<std::pair<const char*, std::int64_t>> widths = {{"body_pose", 72}, {"left_hand_pose", 45}, {"right_hand_pose", 45}, {"jaw_pose", 3}, {"expression", 10}};
+  const std::vector<std::pair<const char*, std::int64_t>> widths = {{"body_pose", 72}, {"left_hand_pose", 45}, {"right_hand_pose", 45},
+      {"jaw_pose", 3}, {"expression", 10}};
   EXPECT_EQ(motion.size(), widths.size());
   for (const auto& [key, width] : widths) {
     const Array& array = motion.find(key).array();
