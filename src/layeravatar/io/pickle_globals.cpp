@@ -175,7 +175,7 @@ PickleNode* PickleMachine::call(Node* callee, Node* args_node) {
     case PickleRole::kEncode: return encode(args);
     case PickleRole::kScalar: {
       if (args.size() != 2) corrupt("bad arguments of scalar");
-      const Array array = decode_array(args[0], {}, false, args[1])->array();
+      const Array& array = decode_array(args[0], {}, false, args[1])->array();
       if (array.dtype == DType::kBool) return array.at<bool>()[0] ? true_ : false_;
       if (array.dtype == DType::kF64) return add(Kind::kReal, array.at<double>()[0]);
       if (array.dtype == DType::kF32 || array.dtype == DType::kF16) return add(Kind::kReal, double{to_floats(array)[0]});
