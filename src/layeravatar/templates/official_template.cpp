@@ -27,7 +27,7 @@ struct Regions {
   Flags coarse, face, hands, outside, nose, hair, shoes;
 };
 
-/// a and b, or a without b, element by element.
+/// Vertices in a or b; those in a but not in b.
 Flags unite(Flags a, const Flags& b) {
   for (std::size_t i = 0; i < a.size(); ++i) a[i] |= b[i];
   return a;
@@ -211,6 +211,42 @@ std::vector<float> mean_face_weights(const body::BodyModel& model, const Layer& 
   return out;
 }
 
+void label_body(LayeredTemplate& t, const io::ObjMesh& mesh, const Layer& layer, const Regions& regions) {
+  for (const std::int32_t f : layer.origin) {
+    const Triangle& face = mesh.triangles[static_cast<std::size_t>(f)];
+    t.labels.push_back(1);
+    t.face_mask.push_back(touches(regions.face, face) ? 1 : 0);
+    t.hands_mask.push_back(touches(regions.hands, face) ? 1 : 0);
+    t.outside_mask.push_back(touches(regions.outside, face) ? 1 : 0);
+    t.nose_mask.push_back(touches(regions.nose, face) ? 1 : 0);
+  }
+}
+
+/// By the body vertices nearest to the corners; shoes win. Returns how many are neither.
+std::int64_t label_hair_shoes(LayeredTemplate& t, const io::ObjMesh& mesh, const Layer& layer,
+                              const std::vector<std::int32_t>& nearest, const Regions& regions) {
+  std::int64_t neither = 0;
+  for (const std::int32_t f : layer.origin) {
+    Triangle face = mesh.triangles[static_cast<std::size_t>(f)];
+    for (std::int32_t& v : face) v = nearest[static_cast<std::size_t>(v)];
+    t.labels.push_back(touches(regions.shoes, face) ? 4 : touches(regions.hair, face) ? 3 : 0);
+    if (t.labels.back() == 0) ++neither;
+  }
+  return neither;
+}
+
+/// Between the mesh's vertices and `points`, metres.
+double largest_distance(const io::ObjMesh& mesh, const std::vector<float>& points) {
+  double out = 0;
+  for (std::size_t v = 0; v < mesh.vertices.size(); ++v) {
+    double square = 0;
+    for (std::size_t k = 0; k < 3; ++k)
+      square += std::pow(static_cast<double>(mesh.vertices[v][k]) - points[3 * v + k], 2);
+    out = std::max(out, std::sqrt(square));
+  }
+  return out;
+}
+
 void check_sizes(const std::array<std::int64_t, 4>& blocks, const OfficialSizes& sizes) {
   for (std::size_t k = 0; k < 4; ++k) {
     const char* file = kFiles[std::min<std::size_t>(k, 2)];
@@ -277,34 +313,15 @@ OfficialTemplate build_official_template(const body::BodyModel& model, const Off
   t.pose_dirs = mean_pose_dirs(model, ends);
   t.body_weights = mean_face_weights(model, layers[0]);
 
-  for (const std::int32_t f : layers[0].origin) {
-    const Triangle& face = sources.body.triangles[static_cast<std::size_t>(f)];
-    t.labels.push_back(1);
-    t.face_mask.push_back(touches(regions.face, face) ? 1 : 0);
-    t.hands_mask.push_back(touches(regions.hands, face) ? 1 : 0);
-    t.outside_mask.push_back(touches(regions.outside, face) ? 1 : 0);
-    t.nose_mask.push_back(touches(regions.nose, face) ? 1 : 0);
-  }
-  std::int64_t unlabelled = 0;
-  for (const std::int32_t f : layers[1].origin) {
-    Triangle face = sources.hair_shoes.triangles[static_cast<std::size_t>(f)];
-    for (std::int32_t& v : face) v = nearest[static_cast<std::size_t>(v)];
-    t.labels.push_back(touches(regions.shoes, face) ? 4 : touches(regions.hair, face) ? 3 : 0);
-    if (t.labels.back() == 0) ++unlabelled;
-  }
+  label_body(t, sources.body, layers[0], regions);
+  const std::int64_t unlabelled = label_hair_shoes(t, sources.hair_shoes, layers[1], nearest, regions);
   t.labels.insert(t.labels.end(), static_cast<std::size_t>(t.blocks[2]), 5);
   t.labels.insert(t.labels.end(), static_cast<std::size_t>(t.blocks[3]), 2);
 
   if (unlabelled > 0)
     out.warnings.push_back(
         fmt::format("{}: {} Gaussians of layer 1 are neither hair nor shoes", kFiles[1], unlabelled));
-  double away = 0;
-  for (std::size_t v = 0; v < vertices; ++v) {
-    double square = 0;
-    for (std::size_t k = 0; k < 3; ++k)
-      square += std::pow(static_cast<double>(sources.body.vertices[v][k]) - canonical[3 * v + k], 2);
-    away = std::max(away, std::sqrt(square));
-  }
+  const double away = largest_distance(sources.body, canonical);
   if (away > kFrameTolerance)
     out.warnings.push_back(fmt::format(
         "{}: vertices differ from the canonical body by up to {:.3g} m; is the mesh in another pose or frame?",
