@@ -8,7 +8,7 @@
 #include <set>
 
 #include "layeravatar/core/error.h"
-#include "layeravatar/diffusion/unet.h"
+#include "layeravatar/diffusion/precision.h"
 #include "layeravatar/io/toml.h"
 
 namespace layeravatar::train {
