@@ -25,7 +25,8 @@ void survives(Read&& read, ErrorKind allowed = ErrorKind::kInput) {
   } catch (const Error& e) {
     if (e.kind() != allowed) std::fprintf(stderr, "finding: an error of kind %d: %s\n", e.exit_code(), e.what());
     if (e.kind() != allowed) std::abort();
-    require(e.what()[0] != '\0', "an error without a message");
+    const std::string_view message(e.what());
+    require(!message.empty() && message.find_first_of("\n\r\x1b") == message.npos, "a message that is not one line");
   }
 }
 

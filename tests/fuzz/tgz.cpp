@@ -42,7 +42,7 @@ std::string gzipped(const std::string& bytes) {
 }
 
 void read(std::string_view bytes) {
-  const io::TarLimits limits{100, 1 << 20, 1 << 21};
+  const io::TarLimits limits{100, 1 << 14, 1 << 15};
   std::uint64_t total = 0;
   fuzz::survives([&] {
     io::read_tgz(bytes, "f", [&](const std::string& path, std::string_view content) {
