@@ -53,8 +53,10 @@ PackConfig PackConfig::from_json(const std::string& text, const std::string& fil
     json.at("unet-channel-factors").get_to(c.unet_channel_factors);
     whole("unet-resblocks", json.at("unet-resblocks"), c.unet_resblocks, 1, 16);
     whole("unet-heads", json.at("unet-heads"), c.unet_heads, 1, 64);
+    const Json& attention = json.at("unet-attention");
+    if (!attention.is_array()) reject(file, fmt::format("pack configuration: unet-attention: expected a list, found {}", attention.type_name()));
     c.unet_attention.clear();
-    for (const Json& entry : json.at("unet-attention")) whole("unet-attention", entry, c.unet_attention.emplace_back(), 1, 4096);
+    for (const Json& entry : attention) whole("unet-attention", entry, c.unet_attention.emplace_back(), 1, 4096);
     if (json.contains("unet-prior-rank")) whole("unet-prior-rank", json["unet-prior-rank"], c.unet_prior_rank, 0, 4096);
     json.at("provenance").get_to(c.provenance);
   } catch (const Json::exception& e) {
