@@ -163,7 +163,7 @@ Array read_npy(const std::filesystem::path& path) { return parse_npy(read_file(p
 
 void write_npy(const std::filesystem::path& path, const Array& array) { write_file(path, format_npy(array)); }
 
-NpzReader::NpzReader(const std::filesystem::path& path) : zip_(path) {
+NpzReader::NpzReader(ZipReader zip) : zip_(std::move(zip)) {
   for (const std::string& name : zip_.names()) {
     if (name.ends_with(kSuffix)) names_.push_back(name.substr(0, name.size() - kSuffix.size()));
   }

@@ -85,7 +85,9 @@ std::string deflate_all(std::string_view content, int level) {
 std::uint32_t low(std::uint64_t value, bool zip64) { return zip64 ? 0xFFFFFFFFU : static_cast<std::uint32_t>(value); }
 }  // namespace
 
-ZipReader::ZipReader(const std::filesystem::path& path) : file_(path.string()), bytes_(read_file(path)) {
+ZipReader::ZipReader(const std::filesystem::path& path) : ZipReader(read_file(path), path.string()) {}
+
+ZipReader::ZipReader(std::string bytes, std::string file) : file_(std::move(file)), bytes_(std::move(bytes)) {
   const std::uint64_t size = bytes_.size();
   if (size < kEndSize) fail(file_, "not a zip archive");
   // The end record stands last, before a comment of at most 65535 bytes.

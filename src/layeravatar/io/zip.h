@@ -17,6 +17,8 @@ namespace layeravatar::io {
 class ZipReader {
  public:
   explicit ZipReader(const std::filesystem::path& path);
+  /// An archive in memory; `file` names it in messages.
+  ZipReader(std::string bytes, std::string file);
 
   [[nodiscard]] const std::string& file() const { return file_; }
   /// In the order of the archive.
