@@ -45,17 +45,21 @@ std::string prefix_of(const ZipReader& zip) {
 }  // namespace
 
 PickleValue read_torch_file(const std::filesystem::path& path, const PickleLimits& limits) {
-  const std::string start = first_bytes(path);
-  if (start == kOldMark) {
-    fail(path.string(), "written by torch.save in its form before version 1.6, which is not read; save it again: "
-                        "torch.save(torch.load(FILE, map_location='cpu'), NEW_FILE)");
+  return parse_torch_file(read_file(path), path.string(), limits);
+}
+
+PickleValue parse_torch_file(std::string bytes, const std::string& file, const PickleLimits& limits) {
+  const std::uint64_t file_bytes = bytes.size();
+  if (bytes.starts_with(kOldMark)) {
+    fail(file, "written by torch.save in its form before version 1.6, which is not read; save it again: "
+               "torch.save(torch.load(FILE, map_location='cpu'), NEW_FILE)");
   }
-  if (!start.empty() && !start.starts_with(kZipMark)) fail(path.string(), "not a file of torch.save; expected a zip archive");
-  const ZipReader zip(path);
+  if (!bytes.empty() && !bytes.starts_with(kZipMark)) fail(file, "not a file of torch.save; expected a zip archive");
+  const ZipReader zip(std::move(bytes), file);
   const std::string prefix = prefix_of(zip);
   PickleOptions options;
   options.limits = limits;
-  options.file_bytes = std::filesystem::file_size(path);
+  options.file_bytes = file_bytes;
   if (const std::string name = prefix + "/byteorder"; zip.contains(name)) {
     const std::string order = zip.read(name);
     if (order != "little" && order != "big") fail(zip.file(), "member '" + name + "'; expected little or big");

@@ -11,6 +11,8 @@ namespace layeravatar::io {
 /// Throws Error(kInput): the messages of zip.h and pickle.h, "<file>: not a file of torch.save",
 /// "<file>: written by torch.save in its form before version 1.6, ...", "<file>: a TorchScript program, ...".
 PickleValue read_torch_file(const std::filesystem::path& path, const PickleLimits& limits = {});
+/// The same of bytes in memory; `file` names them in messages.
+PickleValue parse_torch_file(std::string bytes, const std::string& file, const PickleLimits& limits = {});
 
 /// By content: an archive is a file of torch.save, anything else a pickle.
 PickleValue read_pickle_or_torch_file(const std::filesystem::path& path);
