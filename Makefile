@@ -3,7 +3,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := $(shell sed 's/\#.*//' apt-packages.txt)
 MISSING = $(shell for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done)
 
-.PHONY: packages build test asan demo train-default bench
+.PHONY: packages build test asan fuzz demo train-default bench
 packages:
 	@missing="$(MISSING)"; if [ -n "$$missing" ]; then echo "== installing:" $$missing; \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; fi
@@ -24,6 +24,16 @@ asan: packages
 	cmake --preset asan
 	cmake --build --preset asan
 	ctest --preset asan
+
+# FUZZ_SECONDS of each parser; FUZZ_TARGETS="obj npy" takes some of them only. New inputs gather in build/fuzz/corpus.
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?=
+fuzz: packages
+	@command -v clang++ >/dev/null || { echo "== installing: clang"; $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends clang libclang-rt-dev; }
+	@echo "== fuzzing the parsers for $(FUZZ_SECONDS) s each; findings come to build/fuzz/findings"
+	cmake --preset fuzz
+	cmake --build --preset fuzz
+	bash tests/fuzz/run.sh build/fuzz $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 # Pictures from the shipped pack. The walk is CMU motion from Debian's assimp-testmodels: 01_03 walks at its beginning and
 # again, facing the camera, from frame 3344; between them it climbs and swings.

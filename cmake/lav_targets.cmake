@@ -1,8 +1,12 @@
 # lav_add_library(splat SOURCES a.cpp ... LINKS lav::core ... [TORCH])   one library per folder
 # lav_add_test(splat SOURCES a_test.cpp ... [LINKS ...])                 one test program per library
 # lav_add_bench(splat SOURCE b_bench.cpp)                                b_bench from bench/, on Google Benchmark
+# lav_add_fuzz(npy [SOURCES ...] [LINKS ...])                            fuzz_npy from tests/fuzz/npy.cpp
 # g++ 12 reports -Wrestrict inside std::string (GCC bug 105329) and -Wfree-nonheap-object inside std::vector falsely.
-set(LAV_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wno-restrict -Wno-free-nonheap-object -Werror)
+set(LAV_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Werror)
+if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+  list(APPEND LAV_WARNINGS -Wno-restrict -Wno-free-nonheap-object)
+endif()
 
 function(lav_add_library name)
   cmake_parse_arguments(A "TORCH" "" "SOURCES;LINKS" ${ARGN})
@@ -49,4 +53,23 @@ function(lav_add_bench name)
   cmake_path(GET A_SOURCE STEM program)
   add_executable(${program} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/${A_SOURCE})
   target_link_libraries(${program} PRIVATE lav::${name} benchmark::benchmark)
+endfunction()
+
+# Under LAV_FUZZ a libFuzzer program; else a test that feeds every file of tests/fuzz/corpus/<name> to the same function.
+# SOURCES are files of libraries that need LibTorch but do not themselves.
+function(lav_add_fuzz name)
+  cmake_parse_arguments(A "" "" "SOURCES;LINKS" ${ARGN})
+  list(TRANSFORM A_SOURCES PREPEND ${CMAKE_SOURCE_DIR}/src/layeravatar/)
+  add_executable(fuzz_${name} ${name}.cpp ${A_SOURCES})
+  target_compile_options(fuzz_${name} PRIVATE ${LAV_WARNINGS})
+  target_link_libraries(fuzz_${name} PRIVATE lav::io ${A_LINKS})
+  if(LAV_FUZZ)
+    target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  else()
+    target_sources(fuzz_${name} PRIVATE corpus_main.cpp)
+    if(LAV_SANITIZE)  # g++ 12 with sanitizers reports optional members of JSON values falsely
+      target_compile_options(fuzz_${name} PRIVATE -Wno-maybe-uninitialized)
+    endif()
+    add_test(NAME corpus_${name} COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
+  endif()
 endfunction()

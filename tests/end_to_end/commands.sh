@@ -56,7 +56,25 @@ expect "swap" 0 "" "$program" transfer --model "$pack" --base "$work/a/avatar_00
 expect "walk" 0 "" "$program" animate --model "$pack" --avatar "$work/a/avatar_0000.safetensors" --motion "$motion" --frames 3 --size 64 --quiet -o "$work/walk"
 expect "ply" 0 "" "$program" export "$work/a/avatar_0000.safetensors" --model "$pack" -o "$work/a.ply"
 
+golden=$here/../golden/io
+expect "info of a torch file" 0 "" "$program" info "$golden/h_cache_scene_0003.pth"
+check "its code" grep -q '^param.code_ .*f16 .*(12, 4, 6)' "$work/out"
+check "its scalars" grep -q '^optimizer.param_groups.0.lr  *0.04$' "$work/out"
+expect "info of a pickle" 0 "" "$program" info "$golden/FLAME_masks.pkl"
+check "its masks" grep -q '^left_ear .*i64 .*(2,) .*62..91, mean 76.5$' "$work/out"
+
+small_template=(--smplx "$here/../golden/body" --sources "$here/../golden/templates")
+masks="$here/../golden/io/FLAME_masks.pkl"
+expect "template" 0 "" "$program" template "${small_template[@]}" --flame-masks "$masks" --custom --quiet -o "$work/template"
+check "twelve arrays" [ "$(ls "$work/template" | wc -l)" = 12 ]
+
 # Bad input.
+printf "cos\nsystem\n(S'touch %s/made'\ntR." "$work" >"$work/evil.pkl"
+expect "a pickle that wants to run" 3 "refusing to load 'os.system' from a pickle" "$program" info "$work/evil.pkl"
+check "nothing ran" absent "$work/made"
+expect "template of another body" 3 "expected 10475 vertices, found 300" "$program" template "${small_template[@]}" --flame-masks "$masks" -o "$work/x"
+expect "masks of another kind" 4 "cam.json.txt" "$program" template "${small_template[@]}" --flame-masks "$work/cam.json.txt" --custom -o "$work/x"
+expect "sources that are missing" 3 "smplx_vert_segmentation.json: cannot open" "$program" template "${small_template[@]}" --sources "$work" --custom -o "$work/x"
 expect "missing pack" 3 "nowhere.safetensors" "$program" generate --model "$work/nowhere.safetensors" -o "$work/x"
 head -c 1000000 "$pack" >"$work/cut.safetensors"
 expect "truncated pack" 3 "cut.safetensors" "$program" generate --model "$work/cut.safetensors" -o "$work/x"

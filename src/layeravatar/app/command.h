@@ -40,6 +40,7 @@ void add_animate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_transfer(CLI::App& app, const Common& common, Chosen& chosen);
 void add_export(CLI::App& app, const Common& common, Chosen& chosen);
 void add_people(CLI::App& app, const Common& common, Chosen& chosen);
+void add_template(CLI::App& app, const Common& common, Chosen& chosen);
 void add_train(CLI::App& app, const Common& common, Chosen& chosen);
 void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_info(CLI::App& app, const Common& common, Chosen& chosen);

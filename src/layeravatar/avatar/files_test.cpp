@@ -241,6 +241,8 @@ TEST_F(Pack, SaysWhatIsWrong) {
   };
   EXPECT_EQ(message(setting("\"image-size\":8")), "pack configuration: image-size = 8; expected 16..8192");
   EXPECT_EQ(message(setting("\"unet-heads\":0")), "pack configuration: unet-heads = 0; expected 1..64");
+  EXPECT_EQ(message(setting("\"unet-heads\":4294967297")), "pack configuration: unet-heads = 4294967297; expected 1..64");
+  EXPECT_EQ(message(setting("\"unet-heads\":1e300")), "pack configuration: unet-heads: expected a whole number, found number");
   EXPECT_NE(message(setting("\"profile\":7")).find("pack configuration: "), std::string::npos);
 
   // Each tensor is needed, but for the networks' own members and what may be absent.

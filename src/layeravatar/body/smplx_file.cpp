@@ -1,10 +1,12 @@
 #include "layeravatar/body/smplx_file.h"
 
 #include <cstddef>
+#include <fstream>
 #include <utility>
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
+#include "layeravatar/io/pickle.h"
 
 namespace layeravatar::body {
 namespace {
@@ -14,25 +16,63 @@ constexpr std::int64_t kFullExpression = 300;  // first expression component of 
 constexpr std::int64_t kJointCount = static_cast<std::int64_t>(kJoints);
 constexpr std::int64_t kFeatureCount = static_cast<std::int64_t>(kPoseFeatures);
 
-[[noreturn]] void reject(const io::NpzReader& file, const std::string& what) {
+// The arrays of a file by their names; only those that are asked for are decoded from an .npz.
+class ArraySource {
+ public:
+  virtual ~ArraySource() = default;
+  [[nodiscard]] virtual std::string file() const = 0;
+  [[nodiscard]] virtual bool contains(const std::string& key) const = 0;
+  [[nodiscard]] virtual io::Array read(const std::string& key) const = 0;
+};
+
+class NpzSource : public ArraySource {
+ public:
+  explicit NpzSource(const std::filesystem::path& path) : reader_(path) {}
+  [[nodiscard]] std::string file() const override { return reader_.file(); }
+  [[nodiscard]] bool contains(const std::string& key) const override { return reader_.contains(key); }
+  [[nodiscard]] io::Array read(const std::string& key) const override { return reader_.read(key); }
+
+ private:
+  io::NpzReader reader_;
+};
+
+class PickleSource : public ArraySource {
+ public:
+  explicit PickleSource(const std::filesystem::path& path) : file_(path.string()), root_(io::read_pickle(path)) {
+    if (!root_.is(io::PickleValue::Kind::kDict)) {
+      throw Error(ErrorKind::kInput, file_ + ": pickle; expected a dict of arrays, found " + io::name_of(root_.kind()));
+    }
+  }
+  [[nodiscard]] std::string file() const override { return file_; }
+  [[nodiscard]] bool contains(const std::string& key) const override { return root_.contains(key); }
+  [[nodiscard]] io::Array read(const std::string& key) const override {
+    const io::PickleValue value = root_.find(key);
+    if (value.is(io::PickleValue::Kind::kArray)) return value.array();
+    throw Error(ErrorKind::kInput, file_ + ": array '" + key + "'; expected an array, found " + io::name_of(value.kind()));
+  }
+
+ private:
+  std::string file_;
+  io::PickleValue root_;
+};
+
+[[noreturn]] void reject(const ArraySource& file, const std::string& what) {
   throw Error(ErrorKind::kInput, file.file() + ": " + what);
 }
 
-io::Array need(const io::NpzReader& file, const std::string& key) {
+io::Array need(const ArraySource& file, const std::string& key) {
   if (!file.contains(key)) reject(file, "array '" + key + "' is missing; is this an SMPL-X v1.1 model?");
   return file.read(key);
 }
 
-io::Array need(const io::NpzReader& file, const std::string& key, const std::vector<std::int64_t>& shape) {
+io::Array need(const ArraySource& file, const std::string& key, const std::vector<std::int64_t>& shape) {
   io::Array array = need(file, key);
   if (array.shape != shape)
     reject(file, "array '" + key + "'; expected " + io::shape_text(shape) + ", found " + io::shape_text(array.shape));
   return array;
 }
-}  // namespace
 
-SmplxFile read_smplx_npz(const std::filesystem::path& path) {
-  const io::NpzReader file(path);
+SmplxFile read_model(const ArraySource& file) {
   SmplxFile out;
   BodyModel& m = out.model;
   const io::Array vertices = need(file, "v_template");
@@ -80,6 +120,15 @@ SmplxFile read_smplx_npz(const std::filesystem::path& path) {
   }
   for (auto& warning : body_model_warnings(m)) out.warnings.push_back(std::move(warning));
   return out;
+}
+}  // namespace
+
+SmplxFile read_smplx_npz(const std::filesystem::path& path) { return read_model(NpzSource(path)); }
+
+SmplxFile read_smplx(const std::filesystem::path& path) {
+  std::string start(4, '\0');
+  std::ifstream(path, std::ios::binary).read(start.data(), static_cast<std::streamsize>(start.size()));
+  return start == "PK\3\4" || path.extension() == ".npz" ? read_smplx_npz(path) : read_model(PickleSource(path));
 }
 
 }  // namespace layeravatar::body

@@ -1,4 +1,4 @@
-// SMPL-X model files, .npz (spec/body_and_data.md section 2).
+// SMPL-X model files, .npz and .pkl (spec/body_and_data.md section 2).
 #pragma once
 #include <filesystem>
 #include <string>
@@ -13,8 +13,10 @@ struct SmplxFile {
   std::vector<std::string> warnings;  // each one line, without the file's name
 };
 
-/// Reads a model of any vertex and face count on the 55 joints. Betas are components 0-9 of `shapedirs`; expression is
-/// 300-309, or 10-19 with a warning where there are fewer than 400. Throws Error(kInput) with the messages of section 15.
+/// Reads a model of any vertex and face count on the 55 joints; an archive is an .npz, anything else without that
+/// ending a pickle, whose objects are built as data only. Betas are components 0-9 of `shapedirs`; expression is 300-309, or 10-19 with a warning
+/// where there are fewer than 400. Throws Error(kInput) with the messages of section 15.
+SmplxFile read_smplx(const std::filesystem::path& path);
 SmplxFile read_smplx_npz(const std::filesystem::path& path);
 
 }  // namespace layeravatar::body

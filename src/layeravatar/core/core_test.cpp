@@ -25,6 +25,10 @@ TEST(Error, KindIsTheExitCodeOfTheStyleGuide) {
   EXPECT_EQ(Error(ErrorKind::kPeer, "x").exit_code(), 9);
 }
 
+TEST(Error, MessagesAreOneLine) {
+  EXPECT_STREQ(Error(ErrorKind::kInput, "a.npz: array 'x\n\x1b[2J\xc3\xa9'").what(), "a.npz: array 'x ?[2J\xc3\xa9'");
+}
+
 TEST(Error, CheckNamesConditionAndMessage) {
   try {
     LAV_CHECK(1 + 1 == 3, "arithmetic");

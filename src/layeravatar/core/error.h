@@ -18,13 +18,16 @@ enum class ErrorKind {
   kPeer = 9,      // another process of the run was lost
 };
 
+/// The message is one line: line ends become blanks, and other control characters, which a name in a file may
+/// hold, become '?'.
 class Error : public std::runtime_error {
  public:
-  Error(ErrorKind kind, const std::string& message) : std::runtime_error(message), kind_(kind) {}
+  Error(ErrorKind kind, const std::string& message) : std::runtime_error(one_line(message)), kind_(kind) {}
   [[nodiscard]] ErrorKind kind() const { return kind_; }
   [[nodiscard]] int exit_code() const { return static_cast<int>(kind_); }
 
  private:
+  static std::string one_line(std::string message);
   ErrorKind kind_;
 };
 

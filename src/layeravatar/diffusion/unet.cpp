@@ -3,10 +3,6 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
-#if defined(__x86_64__)
-#include <cpuid.h>
-#endif
-
 #include <algorithm>
 #include <cmath>
 
@@ -198,18 +194,6 @@ Tensor run(const std::vector<std::shared_ptr<nn::Module>>& parts, Tensor x, cons
 }
 
 }  // namespace
-
-Precision precision_named(const std::string& name) {
-  if (name == "fp32") return Precision::kFloat32;
-  if (name == "bf16") return Precision::kBfloat16;
-  if (name != "auto") throw Error(ErrorKind::kConfig, fmt::format("precision = {}, must be fp32, bf16 or auto", name));
-#if defined(__x86_64__)
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  constexpr unsigned kAmxBf16 = 1U << 22;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & kAmxBf16) != 0) return Precision::kBfloat16;
-#endif
-  return Precision::kFloat32;
-}
 
 void UNetConfig::check() const {
   const auto require = [](bool good, const std::string& name, const std::string& value, const std::string& range) {

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "layeravatar/diffusion/mixture_prior.h"
+#include "layeravatar/diffusion/precision.h"
 
 namespace layeravatar::diffusion {
 
@@ -25,14 +26,6 @@ struct UNetConfig {
   /// Throws Error(kConfig) naming field, value and range.
   void check() const;
 };
-
-/// What the activations between the layers are made of. Weights, norms' statistics, attention, the time embedding and the
-/// output are float32 either way. bfloat16 is several times as fast where the processor multiplies it (AVX-512 BF16, AMX).
-enum class Precision { kFloat32, kBfloat16 };
-
-/// "fp32", "bf16", or "auto": bfloat16 where this processor multiplies such matrices in hardware (AMX), else float32.
-/// Throws Error(kConfig) for any other name.
-Precision precision_named(const std::string& name);
 
 /// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5). With a
 /// prior of rank K > 0, buffers "prior.*": its estimate of x0 comes as further input channels, and the output is its

@@ -17,6 +17,7 @@ namespace layeravatar::io {
 namespace {
 constexpr std::uint64_t kMaxRatio = 512;  // pixels per byte: a block of 8 x 8 takes at least one bit of Huffman code
 constexpr std::uint64_t kMaxPixels = 1ULL << 30U;
+constexpr int kMaxScans = 100;  // a progressive scan of a few bytes visits every block; encoders write about ten
 
 struct State {
   jpeg_error_mgr errors{};
@@ -37,8 +38,16 @@ void on_message(j_common_ptr info, int level) {
   if (level < 0 && code != JWRN_EXTRANEOUS_DATA && code != JWRN_JFIF_MAJOR) on_error(info);
 }
 
+void on_progress(j_common_ptr info) {
+  if (reinterpret_cast<j_decompress_ptr>(info)->input_scan_number <= kMaxScans) return;
+  auto* state = static_cast<State*>(info->client_data);
+  std::snprintf(state->message, sizeof state->message, "more than %d scans", kMaxScans);
+  std::longjmp(state->jump, 1);
+}
+
 struct Reader : State {
   jpeg_decompress_struct info{};
+  jpeg_progress_mgr progress{};
   Reader() {
     info.err = jpeg_std_error(&errors);
     errors.error_exit = on_error;
@@ -95,6 +104,8 @@ void on_end(j_compress_ptr info) { store(info, sizeof Writer::buffer - info->des
 bool read_header(Reader& r, const unsigned char* bytes, unsigned long count) {
   if (setjmp(r.jump) != 0) return false;
   jpeg_create_decompress(&r.info);
+  r.progress.progress_monitor = on_progress;
+  r.info.progress = &r.progress;
   jpeg_mem_src(&r.info, bytes, count);
   jpeg_read_header(&r.info, TRUE);
   return true;

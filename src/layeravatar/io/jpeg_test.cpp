@@ -68,6 +68,10 @@ TEST(Jpeg, OtherFilesAreRefused) {
   EXPECT_EQ(jpeg_error_of(four), "a.jpg: JPEG colours are CMYK, expected grey or RGB");
 }
 
+TEST(Jpeg, EndlessScansAreRefused) {  // a scan of a few bytes may visit every block of a large picture
+  EXPECT_EQ(jpeg_error_of(read_file(LAV_GOLDEN_DIR "/io/many_scans.jpg")), "a.jpg: corrupt JPEG: more than 100 scans");
+}
+
 TEST(Jpeg, HugeHeaderTakesNoMemory) {
   std::string bytes = format_jpeg(ramps(8, 8, 3));
   const std::size_t frame = bytes.find("\xFF\xC0");

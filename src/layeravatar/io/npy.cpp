@@ -1,12 +1,10 @@
 #include "layeravatar/io/npy.h"
 
-#include <algorithm>
 #include <charconv>
-#include <cstring>
-#include <optional>
 #include <utility>
 
 #include "layeravatar/io/bytes.h"
+#include "layeravatar/io/npy_elements.h"
 
 namespace layeravatar::io {
 namespace {
@@ -114,52 +112,6 @@ class HeaderParser {
   std::size_t pos_ = 0;
 };
 
-constexpr std::pair<std::string_view, DType> kTypes[] = {
-    {"b1", DType::kBool}, {"i1", DType::kI8},  {"i2", DType::kI16}, {"i4", DType::kI32},
-    {"i8", DType::kI64},  {"u1", DType::kU8},  {"u2", DType::kU16}, {"u4", DType::kU32},
-    {"u8", DType::kU64},  {"f2", DType::kF16}, {"f4", DType::kF32}, {"f8", DType::kF64}};
-
-struct ElementType {
-  DType dtype = DType::kF32;
-  bool swap = false;
-};
-
-ElementType parse_descr(const std::string& descr, const std::string& file) {
-  std::string_view body = descr;
-  char order = '=';
-  if (!body.empty() && std::string_view("<>|=").find(body[0]) != std::string_view::npos) {
-    order = body[0];
-    body.remove_prefix(1);
-  }
-  if (!body.empty() && body[0] == 'O') fail(file, "array of Python objects is not supported");
-  for (const auto& [name, dtype] : kTypes) {
-    if (name == body) return {dtype, order == '>' && size_of(dtype) > 1};
-  }
-  fail(file, "bad header: descr; expected a type of f2 f4 f8 i1..i8 u1..u8 b1, found '" + descr + "'");
-}
-
-void swap_bytes(std::vector<std::byte>& data, std::size_t size) {
-  for (std::size_t i = 0; i < data.size(); i += size) std::reverse(&data[i], &data[i] + size);
-}
-
-// Copies elements that lie in Fortran order (first index fastest) into C order.
-void copy_fortran(const char* from, Array& array) {
-  const std::size_t size = size_of(array.dtype);
-  const std::size_t rank = array.shape.size();
-  std::vector<std::size_t> stride(rank, size);
-  for (std::size_t d = 1; d < rank; ++d) stride[d] = stride[d - 1] * static_cast<std::size_t>(array.shape[d - 1]);
-  std::vector<std::int64_t> index(rank, 0);
-  std::size_t source = 0;
-  for (std::size_t i = 0; i < array.data.size(); i += size) {
-    std::memcpy(&array.data[i], from + source, size);
-    for (std::size_t d = rank; d-- > 0;) {
-      source += stride[d];
-      if (++index[d] < array.shape[d]) break;
-      source -= stride[d] * static_cast<std::size_t>(array.shape[d]);
-      index[d] = 0;
-    }
-  }
-}
 }  // namespace
 
 Array parse_npy(std::string_view bytes, const std::string& file) {
@@ -176,7 +128,7 @@ Array parse_npy(std::string_view bytes, const std::string& file) {
                    std::to_string(length));
   }
   Header header = HeaderParser(bytes.substr(begin, length), file).parse();
-  const ElementType type = parse_descr(header.descr, file);
+  const ElementType type = parse_element_type(header.descr, file, "bad header: descr");
   const auto needed = byte_count(type.dtype, header.shape);
   if (!needed) fail(file, "bad header: shape " + shape_text(header.shape) + " is too large");
   const std::string_view data = bytes.substr(begin + length);
@@ -184,28 +136,17 @@ Array parse_npy(std::string_view bytes, const std::string& file) {
     fail(file, "truncated; expected " + std::to_string(*needed) + " bytes of data, found " +
                    std::to_string(data.size()));
   }
-  Array array = make_array(type.dtype, std::move(header.shape));
-  if (header.fortran && array.shape.size() > 1) {
-    copy_fortran(data.data(), array);
-  } else if (!array.data.empty()) {
-    std::memcpy(array.data.data(), data.data(), array.data.size());
-  }
-  if (type.swap) swap_bytes(array.data, size_of(type.dtype));
-  if (type.dtype == DType::kBool) {
-    for (std::byte& value : array.data) value = value == std::byte{0} ? std::byte{0} : std::byte{1};
-  }
-  return array;
+  return decode_elements(type, std::move(header.shape), header.fortran, data);
 }
 
 std::string format_npy(const Array& array) {
   LAV_CHECK(byte_count(array.dtype, array.shape) == static_cast<std::int64_t>(array.data.size()),
             "the data do not fill the shape " + shape_text(array.shape));
   LAV_CHECK(array.shape.size() <= kMaxDimensions, "too many dimensions");
-  const auto* const type =
-      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) { return t.second == array.dtype; });
-  LAV_CHECK(type != std::end(kTypes), std::string("no NumPy type for ") + name_of(array.dtype));
+  const std::string_view type = numpy_type(array.dtype);
+  LAV_CHECK(!type.empty(), std::string("no NumPy type for ") + name_of(array.dtype));
   std::string header = std::string("{'descr': '") + (size_of(array.dtype) == 1 ? "|" : "<");
-  header += type->first;
+  header += type;
   header += "', 'fortran_order': False, 'shape': " + shape_text(array.shape) + ", }";
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 10 - 1, ' ');  // data start at a multiple of 64
   header += '\n';
@@ -222,7 +163,7 @@ Array read_npy(const std::filesystem::path& path) { return parse_npy(read_file(p
 
 void write_npy(const std::filesystem::path& path, const Array& array) { write_file(path, format_npy(array)); }
 
-NpzReader::NpzReader(const std::filesystem::path& path) : zip_(path) {
+NpzReader::NpzReader(ZipReader zip) : zip_(std::move(zip)) {
   for (const std::string& name : zip_.names()) {
     if (name.ends_with(kSuffix)) names_.push_back(name.substr(0, name.size() - kSuffix.size()));
   }

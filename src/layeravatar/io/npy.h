@@ -24,7 +24,8 @@ void write_npy(const std::filesystem::path& path, const Array& array);
 /// An .npz, whose arrays are decoded when asked for: an array of objects hurts only the caller who wants it.
 class NpzReader {
  public:
-  explicit NpzReader(const std::filesystem::path& path);
+  explicit NpzReader(const std::filesystem::path& path) : NpzReader(ZipReader(path)) {}
+  explicit NpzReader(ZipReader zip);
   [[nodiscard]] const std::string& file() const { return zip_.file(); }
   /// Names of the arrays, without ".npy", in the order of the archive.
   [[nodiscard]] const std::vector<std::string>& names() const { return names_; }

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <limits>
 #include <map>
+#include <set>
 
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
@@ -116,12 +117,15 @@ void check_local(const std::filesystem::path& path, const Lines& lines) {
   if (!local) lines.reject(fmt::format("{} lies outside the folder", Lines::quote(path.string())), lines.line());
 }
 
-ObjMesh parse(std::string_view text, const std::string& file, const ObjOptions& options,
-              const std::filesystem::path* folder) {
+}  // namespace
+
+ObjMesh parse_obj(std::string_view text, const std::string& file, const ObjOptions& options, const ObjLibrary& library) {
+  LAV_CHECK(!options.materials || library, "materials need their libraries");
   ObjMesh mesh;
   Lines lines(text, file);
   std::vector<Face> faces;
   std::map<std::string, std::int32_t, std::less<>> material_of;
+  std::set<std::string> libraries;  // each is read once, however often it is named
   std::int32_t material = -1;
   while (lines.next()) {
     const std::string_view key = lines.word();
@@ -140,14 +144,14 @@ ObjMesh parse(std::string_view text, const std::string& file, const ObjOptions& 
       if (!mesh.objects.empty()) ++mesh.objects.back().triangle_count;
     } else if (key == "o") {
       mesh.objects.push_back({std::string(lines.rest()), static_cast<std::int64_t>(faces.size()), 0});
-    } else if (key == "mtllib" && folder != nullptr) {
-      const std::filesystem::path library = std::string(lines.rest());
-      check_local(library, lines);
-      const auto path = *folder / library;
-      for (auto& one : parse_mtl(read_file(path), path.string()))
+    } else if (key == "mtllib" && options.materials) {
+      const std::filesystem::path path = std::string(lines.rest());
+      check_local(path, lines);
+      if (!libraries.insert(path.string()).second) continue;
+      for (auto& one : parse_mtl(library(path), (std::filesystem::path(file).parent_path() / path).string()))
         if (material_of.emplace(one.name, static_cast<std::int32_t>(mesh.material_list.size())).second)
           mesh.material_list.push_back(std::move(one));
-    } else if (key == "usemtl" && folder != nullptr) {
+    } else if (key == "usemtl" && options.materials) {
       const auto at = material_of.find(lines.rest());
       if (at == material_of.end())
         lines.reject(fmt::format("no material {}", Lines::quote(lines.rest())), lines.line());
@@ -172,13 +176,6 @@ ObjMesh parse(std::string_view text, const std::string& file, const ObjOptions& 
   return mesh;
 }
 
-}  // namespace
-
-ObjMesh parse_obj(std::string_view text, const std::string& file, const ObjOptions& options) {
-  LAV_CHECK(!options.materials, "materials need the file's folder: use read_obj");
-  return parse(text, file, options, nullptr);
-}
-
 std::vector<ObjMaterial> parse_mtl(std::string_view text, const std::string& file) {
   std::vector<ObjMaterial> out;
   Lines lines(text, file);
@@ -198,7 +195,7 @@ std::vector<ObjMaterial> parse_mtl(std::string_view text, const std::string& fil
 
 ObjMesh read_obj(const std::filesystem::path& path, const ObjOptions& options) {
   const auto folder = path.parent_path();
-  return parse(read_file(path), path.string(), options, options.materials ? &folder : nullptr);
+  return parse_obj(read_file(path), path.string(), options, [&](const auto& library) { return read_file(folder / library); });
 }
 
 std::string format_obj(const ObjMesh& mesh, const std::string& library) {

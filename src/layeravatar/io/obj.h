@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -37,7 +38,9 @@ struct ObjOptions {
 /// smoothing and group lines are ignored. Throws Error(kInput), "<file>: line n: " and one of "cannot read number 'x'",
 /// "index i out of range 1..m", "face has k corners; expected 3", "face without texture coordinates", "unknown line
 /// 'x'".
-ObjMesh parse_obj(std::string_view text, const std::string& file, const ObjOptions& options = {});
+/// With `materials`, `library` gives the text of a library by the relative path that names it.
+using ObjLibrary = std::function<std::string(const std::filesystem::path& path)>;
+ObjMesh parse_obj(std::string_view text, const std::string& file, const ObjOptions& options = {}, const ObjLibrary& library = {});
 
 /// A material library: `newmtl` and `map_Kd` (without options); other lines are ignored.
 std::vector<ObjMaterial> parse_mtl(std::string_view text, const std::string& file);

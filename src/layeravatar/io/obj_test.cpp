@@ -110,5 +110,15 @@ TEST_F(ObjFolder, LibrariesStayInTheFolder) {
   EXPECT_EQ(message("mtllib a.mtl\nusemtl x\n", "newmtl x\n"), "no error");
 }
 
+TEST(Obj, ALibraryIsReadOnceHoweverOftenItIsNamed) {
+  int reads = 0;
+  const auto mesh = parse_obj("mtllib a.mtl\nmtllib a.mtl\nusemtl x\n", "m.obj", {.materials = true}, [&](const auto&) {
+    ++reads;
+    return std::string("newmtl x\n");
+  });
+  EXPECT_EQ(reads, 1);
+  EXPECT_EQ(mesh.material_list.size(), 1U);
+}
+
 }  // namespace
 }  // namespace layeravatar::io

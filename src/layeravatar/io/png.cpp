@@ -79,6 +79,8 @@ struct Writer : State {
 
 bool read_header(State& s) {
   if (setjmp(png_jmpbuf(s.png)) != 0) return false;
+  // Passes over every chunk that says nothing about the pixels: libpng would take memory for what such a chunk claims to hold.
+  png_set_keep_unknown_chunks(s.png, PNG_HANDLE_CHUNK_NEVER, nullptr, -1);
   png_read_info(s.png, s.info);
   return true;
 }

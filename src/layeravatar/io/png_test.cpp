@@ -50,6 +50,16 @@ TEST(Png, CutAndDamagedFilesAreErrors) {
   EXPECT_NE(png_error_of(whole.substr(0, 60)).find("a.png: corrupt PNG: "), std::string::npos);
 }
 
+TEST(Png, ClaimsOfAChunkTakeNoMemory) {
+  constexpr std::size_t kAfterHeader = 8 + 12 + 13;  // signature, IHDR
+  const std::string whole = format_png(pattern(5, 4, 3));
+  for (const char* const type : {"zTXt", "iCCP", "tEXt", "eXIf", "abCd"}) {
+    std::string bytes = whole;
+    bytes.insert(kAfterHeader, std::string("\x7F\xFF\xFF\xFF") + type);  // 2^31 - 1 bytes
+    EXPECT_EQ(png_error_of(bytes), "a.png: corrupt PNG: truncated") << type;
+  }
+}
+
 TEST(Png, HugeHeaderTakesNoMemory) {
   std::string bytes = read_file(LAV_GOLDEN_DIR "/io/huge_header.png");  // 30000 x 30000 RGBA in 60 bytes
   EXPECT_NE(png_error_of(bytes).find("30000x30000 pixels cannot come from"), std::string::npos) << png_error_of(bytes);

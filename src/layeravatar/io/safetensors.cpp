@@ -74,7 +74,7 @@ Entry parse_entry(const std::string& name, const Json& value, const std::string&
   Entry entry;
   entry.name = name;
   const Json& dtype = part("dtype");
-  const std::string text = dtype.is_string() ? dtype.get<std::string>() : dtype.dump();
+  const std::string text = dtype.is_string() ? dtype.get<std::string>() : dtype.type_name();
   const auto* const type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const auto& t) { return t.first == text; });
   if (type == std::end(kTypes)) {
     throw Error(ErrorKind::kInput, label + "; expected a type of F16 BF16 F32 F64 I8..I64 U8..U64 BOOL, found " + text);

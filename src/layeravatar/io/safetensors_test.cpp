@@ -76,5 +76,12 @@ TEST(SafeTensors, MalformedFilesAreNamed) {
   has(safetensors(R"({"__metadata__":{"a":1}})", 0), "__metadata__ 'a'; expected a string");
 }
 
+TEST(SafeTensors, DeepNestingCostsNoStack) {
+  constexpr int kDepth = 1000000;
+  const std::string deep = std::string(kDepth, '[') + std::string(kDepth, ']');
+  const std::string message = safetensors_error(safetensors("{\"a\":{\"dtype\":" + deep + "}}", 0));
+  EXPECT_TRUE(message.ends_with("I8..I64 U8..U64 BOOL, found array")) << message;
+}
+
 }  // namespace
 }  // namespace layeravatar::io

@@ -85,7 +85,9 @@ std::string deflate_all(std::string_view content, int level) {
 std::uint32_t low(std::uint64_t value, bool zip64) { return zip64 ? 0xFFFFFFFFU : static_cast<std::uint32_t>(value); }
 }  // namespace
 
-ZipReader::ZipReader(const std::filesystem::path& path) : file_(path.string()), bytes_(read_file(path)) {
+ZipReader::ZipReader(const std::filesystem::path& path) : ZipReader(read_file(path), path.string()) {}
+
+ZipReader::ZipReader(std::string bytes, std::string file) : file_(std::move(file)), bytes_(std::move(bytes)) {
   const std::uint64_t size = bytes_.size();
   if (size < kEndSize) fail(file_, "not a zip archive");
   // The end record stands last, before a comment of at most 65535 bytes.
@@ -167,7 +169,23 @@ void ZipReader::parse_directory(std::uint64_t begin, std::uint64_t end, std::uin
   }
 }
 
+std::uint64_t ZipReader::size(const std::string& name) const {
+  const auto found = members_.find(name);
+  return found == members_.end() ? 0 : found->second.size;
+}
+
+bool ZipReader::is_packed(const std::string& name) const {
+  const auto found = members_.find(name);
+  return found != members_.end() && found->second.method != 0;
+}
+
 std::string ZipReader::read(const std::string& name) const {
+  std::string unpacked;
+  const std::string_view content = view(name, unpacked);
+  return content.data() == unpacked.data() ? std::move(unpacked) : std::string(content);
+}
+
+std::string_view ZipReader::view(const std::string& name, std::string& unpacked) const {
   const auto found = members_.find(name);
   if (found == members_.end()) fail(file_, "member '" + name + "' is missing");
   const Member& m = found->second;
@@ -184,12 +202,11 @@ std::string ZipReader::read(const std::string& name) const {
   const bool stored = m.method == 0;
   if (stored ? m.size != m.packed : m.size / kMaxRatio > m.packed) fail(file_, label + " is corrupt");
   const std::string_view packed = std::string_view(bytes_).substr(begin, m.packed);
-  std::string out;
-  if (stored) {
-    out = packed;
-  } else {
-    out.resize(m.size);
-    if (!inflate_all(packed, out)) fail(file_, label + " is corrupt");
+  std::string_view out = packed;
+  if (!stored) {
+    unpacked.resize(m.size);
+    if (!inflate_all(packed, unpacked)) fail(file_, label + " is corrupt");
+    out = unpacked;
   }
   if (crc_of(out) != m.crc) fail(file_, label + " is corrupt");
   return out;

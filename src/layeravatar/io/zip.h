@@ -17,13 +17,21 @@ namespace layeravatar::io {
 class ZipReader {
  public:
   explicit ZipReader(const std::filesystem::path& path);
+  /// An archive in memory; `file` names it in messages.
+  ZipReader(std::string bytes, std::string file);
 
   [[nodiscard]] const std::string& file() const { return file_; }
   /// In the order of the archive.
   [[nodiscard]] const std::vector<std::string>& names() const { return names_; }
   [[nodiscard]] bool contains(const std::string& name) const { return members_.contains(name); }
+  /// Bytes of the unpacked content, as the directory has it; 0 when there is no such member.
+  [[nodiscard]] std::uint64_t size(const std::string& name) const;
+  [[nodiscard]] bool is_packed(const std::string& name) const;
   /// The unpacked content, its CRC checked. "<file>: member 'k' is missing" when there is none.
   [[nodiscard]] std::string read(const std::string& name) const;
+  /// The same without a copy where the member is stored unpacked; otherwise the bytes lie in `unpacked`. Lives as long as
+  /// the reader and `unpacked` do.
+  [[nodiscard]] std::string_view view(const std::string& name, std::string& unpacked) const;
 
  private:
   struct Member {

@@ -33,6 +33,12 @@ std::string message_of(const std::string& text) {
   return "accepted";
 }
 
+TEST(HumanAssets, DeepNestingCostsNoStack) {
+  constexpr int kDepth = 1000000;
+  const std::string deep = std::string(kDepth, '[') + std::string(kDepth, ']');
+  EXPECT_EQ(message_of(replaced("[[0,0, 1,0, 1,1, 0,1]]", deep)), "m.json: 'uvs': expected a multiple of 2 numbers, found 1");
+}
+
 TEST(HumanAssets, ReadsAQuadItsRigAndItsJoints) {
   const auto mesh = parse_base_mesh(kQuad, "m.json");
   ASSERT_EQ(mesh.quads.size(), 1u);

@@ -5,8 +5,10 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "layeravatar/core/error.h"
@@ -39,7 +41,8 @@ std::vector<T> numbers(const json& value, const char* key, const std::string& fi
   for (const auto& entry : value) {
     if (!entry.is_number()) reject(file, fmt::format("'{}': expected numbers, found {}", key, entry.type_name()));
     const double number = entry.get<double>();
-    if (!std::isfinite(number) || std::abs(number) > 2e9) reject(file, fmt::format("'{}': number out of range", key));
+    const double limit = std::is_integral_v<T> ? static_cast<double>(std::numeric_limits<T>::max()) : 2e9;
+    if (!(number <= limit && number >= (std::is_unsigned_v<T> ? 0 : -limit))) reject(file, fmt::format("'{}': number out of range", key));
     out.push_back(static_cast<T>(number));
   }
   return out;
@@ -64,7 +67,9 @@ inline std::vector<std::array<float, 3>> points(const json& value, const std::st
 
 inline std::vector<std::array<float, 2>> first_uv_set(const json& root, const std::string& file) {
   const auto& uvs = member(root, "uvs");
-  const auto uv = numbers<float>(uvs.is_array() && !uvs.empty() ? uvs[0] : json(), "uvs", file, 2);
+  static const json kNone;
+  const json& first = uvs.is_array() && !uvs.empty() ? uvs[0] : kNone;  // no copy: it recurses as deep as the file nests
+  const auto uv = numbers<float>(first, "uvs", file, 2);
   std::vector<std::array<float, 2>> out;
   for (std::size_t i = 0; i < uv.size(); i += 2) out.push_back({uv[i], uv[i + 1]});
   return out;

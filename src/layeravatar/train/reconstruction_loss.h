@@ -8,14 +8,9 @@
 #include "layeravatar/avatar/attributes.h"
 #include "layeravatar/splat/render.h"
 #include "layeravatar/train/kernels/reconstruction_loss_kernel.h"
+#include "layeravatar/train/loss_weights.h"
 
 namespace layeravatar::train {
-
-/// Weights of section 1.4, one stage's row; `order` is the default profile's own (avatar::LayerOrder).
-struct LossWeights {
-  double pixel = 18, seg = 18, inner = 5, skin = 0.5, opacity = 0.5, offset = 5, tv = 0.5, perceptual = 0,
-         order = 0;
-};
 
 /// kappa = 1 - exp(-loss_coef * pixels of all loaded views).
 double kappa(double loss_coef, std::int64_t pixels);

@@ -4,11 +4,13 @@
 
 #include <cmath>
 #include <filesystem>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <utility>
 
 #include "layeravatar/core/error.h"
-#include "layeravatar/diffusion/unet.h"
+#include "layeravatar/diffusion/precision.h"
 #include "layeravatar/io/toml.h"
 
 namespace layeravatar::train {
@@ -17,6 +19,17 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 [[noreturn]] void fail(const std::string& message) { throw Error(ErrorKind::kConfig, message); }
+
+// A value in a message. Tables and lists are only named: writing one recurses as deep as the file nests.
+std::string shown(const Json& json) {
+  if (json.is_structured()) return json.is_array() ? "a list" : "a table";
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+template <class T>
+constexpr bool is_list = false;
+template <class T>
+constexpr bool is_list<std::vector<T>> = true;
 
 template <class T>
 void read_value(T& value, const Json& json, const std::string& where);
@@ -45,15 +58,28 @@ void read_value(T& value, const Json& json, const std::string& where) {
       stage.refit_steps = 0;
       stage.fit_prior = false;
     }
+  } else if constexpr (is_list<T>) {
+    if (!json.is_array()) fail(fmt::format("{}: expected a list, found {}", where, shown(json)));
+    value.clear();
+    for (const Json& entry : json) {
+      const std::string at = fmt::format("{}[{}]", where, value.size());
+      read_value(value.emplace_back(), entry, at);
+    }
+  } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+    if (!json.is_number()) fail(fmt::format("{}: cannot use the value {}", where, shown(json)));
+    const bool fits = json.is_number_unsigned() ? std::in_range<T>(json.get<std::uint64_t>())
+                                                : json.is_number_integer() && std::in_range<T>(json.get<std::int64_t>());
+    if (!fits) {
+      const std::string expected = !json.is_number_integer() || json < 0 ? "" : fmt::format(" up to {}", std::numeric_limits<T>::max());
+      fail(fmt::format("{}: expected a whole number{}, found {}", where, expected, shown(json)));
+    }
+    value = json.get<T>();
   } else {
     try {
       value = json.get<T>();
     } catch (const Json::exception&) {
-      fail(fmt::format("{}: cannot use the value {}", where, json.dump()));
+      fail(fmt::format("{}: cannot use the value {}", where, shown(json)));
     }
-    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
-      if (!json.is_number_integer() || (std::is_unsigned_v<T> && json.is_number_integer() && json.get<double>() < 0))
-        fail(fmt::format("{}: expected a whole number, found {}", where, json.dump()));
   }
 }
 
@@ -148,6 +174,8 @@ void apply_json(TrainConfig& config, const std::string& json_text, const std::st
     json = Json::parse(json_text);
   } catch (const Json::parse_error& e) {
     fail(fmt::format("{}: not valid JSON (byte {})", file, e.byte));
+  } catch (const Json::out_of_range&) {
+    fail(file + ": not valid JSON (a number is out of range)");
   }
   read_object(config, json, file);
 }

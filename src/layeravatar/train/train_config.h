@@ -1,10 +1,10 @@
-// Settings of a training run: one list of fields for config files, flags and the run's record.
+// Settings of a training run: one list of fields for config files, flags and the run's record. No LibTorch.
 #pragma once
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "layeravatar/train/reconstruction_loss.h"
+#include "layeravatar/train/loss_weights.h"
 
 namespace layeravatar::train {
 

@@ -56,6 +56,23 @@ TEST(TrainConfig, MessagesNameTheField) {
   EXPECT_EQ(config_error("{"), "run.json: not valid JSON (byte 2)");
 }
 
+TEST(TrainConfig, NumbersThatNoFieldHolds) {
+  EXPECT_EQ(config_error(R"({"seed": 1e999})"), "run.json: not valid JSON (a number is out of range)");
+  EXPECT_EQ(config_error(R"({"iterations": 1e300})"), "run.json.iterations: expected a whole number, found 1e+300");
+  EXPECT_EQ(config_error(R"({"scenes-per-step": 4294967297})"),
+            "run.json.scenes-per-step: expected a whole number up to 2147483647, found 4294967297");
+  EXPECT_EQ(config_error(R"({"unet-attention": [16, 4294967297]})"),
+            "run.json.unet-attention[1]: expected a whole number up to 2147483647, found 4294967297");
+  EXPECT_EQ(config_error(R"({"unet-attention": [1.5]})"), "run.json.unet-attention[0]: expected a whole number, found 1.5");
+  EXPECT_EQ(config_error(R"({"unet-attention": 16})"), "run.json.unet-attention: expected a list, found 16");
+}
+
+TEST(TrainConfig, DeepNestingCostsNoStack) {
+  constexpr int kDepth = 1000000;
+  const std::string deep = std::string(kDepth, '[') + std::string(kDepth, ']');
+  EXPECT_EQ(config_error("{\"dataset\": " + deep + "}"), "run.json.dataset: cannot use the value a list");
+}
+
 TEST(TrainConfig, TomlSaysTheSameAsJson) {
   TrainConfig from_toml, from_json;
   apply_settings(from_toml, R"(
