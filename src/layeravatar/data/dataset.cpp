@@ -46,8 +46,8 @@ std::vector<Scene> read_scenes(const std::vector<fs::path>& folders, int image_s
   std::string text;
   int failed = 0;
   for (const auto& failure : failures)
-    if (!failure.empty() && ++failed <= kNamedFailures) text += failure + "\n";
-  if (failed == 1) throw Error(ErrorKind::kInput, text.substr(0, text.size() - 1));
+    if (!failure.empty() && ++failed <= kNamedFailures) text += failure + "; ";
+  if (failed == 1) throw Error(ErrorKind::kInput, text.substr(0, text.size() - 2));
   if (failed > 1)
     throw Error(ErrorKind::kInput, text + fmt::format("{} of {} scenes cannot be used", failed, folders.size()));
   return out;

@@ -71,8 +71,8 @@ TEST_F(DatasetOfSmallScenes, NamesEveryBadSceneAndCountsThem) {
   fs::remove(data / "a/pose/000_000.json");
   fs::remove(data / "c/seg/000_001_1.png");
   EXPECT_EQ(message_of(ErrorKind::kInput, [&] { (void)Dataset::open(data, options); }),
-            (data / "a").string() + ": view '000_000' has no pose file\n" + (data / "c").string() +
-                ": view '000_001' has no mask file\n2 of 3 scenes cannot be used");
+            (data / "a").string() + ": view '000_000' has no pose file; " + (data / "c").string() +
+                ": view '000_001' has no mask file; 2 of 3 scenes cannot be used");
 }
 
 TEST_F(DatasetOfSmallScenes, WantsTheSameViewsEverywhere) {

@@ -14,6 +14,7 @@
 #include "layeravatar/diffusion/schedule.h"
 #include "layeravatar/geometry/camera.h"
 #include "layeravatar/train/code_cache.h"
+#include "layeravatar/train/reconstruction_loss.h"
 #include "layeravatar/train/step_times.h"
 #include "layeravatar/train/train_config.h"
 
