@@ -2,7 +2,6 @@
 
 #include <torch/torch.h>
 
-#include <algorithm>
 #include <array>
 #include <vector>
 
@@ -13,28 +12,25 @@ namespace layeravatar::avatar {
 
 torch::Tensor plane_owner(const templates::LayeredTemplate& layers, std::int64_t planes_height) {
   constexpr float kNear = 0.03F;
-  constexpr std::array<std::uint8_t, 6> kOwnerOfLabel = {0, 0, 1, 2, 3, 4};
+  constexpr std::array<std::uint8_t, 6> kOwnerOfLabel = {0, 0, 1, 0, 3, 4};
   const auto count = static_cast<std::size_t>(layers.count());
   std::vector<std::uint8_t> texture(count), geometry(count);
   for (std::size_t i = 0; i < count; ++i) texture[i] = geometry[i] = kOwnerOfLabel[static_cast<std::size_t>(layers.labels[i])];
   const std::vector<float> positions = layers.shifted_positions();
   const auto body = static_cast<std::size_t>(layers.body_count());
-  // Clothes before hair, whose layer lies over chest and back as well.
-  for (const std::vector<std::int32_t>& labels : {std::vector<std::int32_t>{3}, {2, 4, 5}}) {
-    std::vector<float> outer;
-    std::vector<std::size_t> ids;
-    for (std::size_t i = body; i < count; ++i)
-      if (std::find(labels.begin(), labels.end(), layers.labels[i]) != labels.end()) {
-        outer.insert(outer.end(), positions.begin() + static_cast<std::ptrdiff_t>(3 * i), positions.begin() + static_cast<std::ptrdiff_t>(3 * i + 3));
-        ids.push_back(i);
-      }
-    const std::vector<std::int32_t> over = ids.empty() ? std::vector<std::int32_t>() : nearest_points(outer, {positions.data(), 3 * body});
-    for (std::size_t b = 0; b < over.size(); ++b) {
-      const std::size_t i = ids[static_cast<std::size_t>(over[b])];
-      float square = 0;
-      for (std::size_t k = 0; k < 3; ++k) square += (positions[3 * i + k] - positions[3 * b + k]) * (positions[3 * i + k] - positions[3 * b + k]);
-      if (square < kNear * kNear && layers.face_mask[b] == 0) geometry[b] = texture[i];
+  std::vector<float> clothes;
+  std::vector<std::size_t> clothes_ids;
+  for (std::size_t i = body; i < count; ++i)
+    if (layers.labels[i] == 2 || layers.labels[i] == 4 || layers.labels[i] == 5) {
+      clothes.insert(clothes.end(), positions.begin() + static_cast<std::ptrdiff_t>(3 * i), positions.begin() + static_cast<std::ptrdiff_t>(3 * i + 3));
+      clothes_ids.push_back(i);
     }
+  const std::vector<std::int32_t> over = clothes_ids.empty() ? std::vector<std::int32_t>() : nearest_points(clothes, {positions.data(), 3 * body});
+  for (std::size_t b = 0; b < over.size(); ++b) {
+    const std::size_t i = clothes_ids[static_cast<std::size_t>(over[b])];
+    float square = 0;
+    for (std::size_t k = 0; k < 3; ++k) square += (positions[3 * i + k] - positions[3 * b + k]) * (positions[3 * i + k] - positions[3 * b + k]);
+    if (square < kNear * kNear) geometry[b] = texture[i];
   }
 
   const std::int64_t h = planes_height, w = templates::kLayers * h;

@@ -8,10 +8,11 @@
 
 namespace layeravatar::avatar {
 
-/// The owner of each channel and texel of planes [12, h, 3 h]: uint8, 0 body, 1 top, 2 hair, 3 shoes, 4 bottom. A texel goes with
-/// the nearest Gaussian of its layer's square; Gaussians without a label go with the body. Where a Gaussian of clothes or, where
-/// there is none, of hair lies within 3 cm of a body Gaussian outside the face, the six geometry channels of the latter go
-/// with the nearest: the skin under a garment fits it, as when components are swapped.
+/// The owner of each channel and texel of planes [12, h, 3 h]: uint8, 0 body and hair, 1 top, 3 shoes, 4 bottom. Hair goes with the
+/// body: no picture shows the part of a face that a fringe hides, and hair suits skin. A texel goes with the nearest Gaussian
+/// of its layer's square; Gaussians without a label go with the body. Where a Gaussian of clothes lies within 3 cm of a body
+/// Gaussian, the six geometry channels of the latter go with the nearest: the skin under a garment fits it, as when
+/// components are swapped.
 torch::Tensor plane_owner(const templates::LayeredTemplate& layers, std::int64_t planes_height);
 
 }  // namespace layeravatar::avatar

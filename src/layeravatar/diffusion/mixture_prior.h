@@ -13,7 +13,7 @@
 
 namespace layeravatar::diffusion {
 
-/// Planes as a sum of kParts independent parts (body, top, bottom, hair, shoes), each with its own channels and texels. In the
+/// Planes as a sum of up to kParts independent parts (body with hair, top, bottom, shoes), each with its own channels and texels. In the
 /// principal components y of a part's training planes, y ~ sum_l weight_l N(centre_l, S_l): a class l for each kind of garment,
 /// found by clustering, so that no sample lies halfway between long sleeves and short ones; around that, independent noise. A
 /// garment lies in many charts of the planes, far apart for convolutions; the posterior mean of this mixture holds them
