@@ -4,7 +4,9 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <optional>
 
+#include "layeravatar/avatar/layer_order.h"
 #include "layeravatar/avatar/settle_layers.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/sampler.h"
@@ -20,7 +22,6 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
   s.pack_hash = pack.hash;
   s.deformer = std::make_shared<deform::Deformer>(pack.body, pack.layers);
   s.sampler = std::make_shared<avatar::MapSampler>(pack.layers.uvs);
-  if (pack.config.profile != "official") s.layer_order = std::make_shared<avatar::LayerOrder>(pack.layers, false);
   s.composer = std::make_shared<avatar::Composer>(pack.layers);
   s.betas = pack.betas;
   s.decoder = std::make_shared<avatar::Decoder>();
@@ -56,6 +57,8 @@ std::vector<avatar::Avatar> sample_from_noise(const Studio& s, const torch::Tens
   };
   diffusion::SampleOptions sampling;
   sampling.steps = options.steps;
+  std::optional<avatar::LayerOrder> order;
+  if (s.config.profile != "official") order.emplace(s.deformer->layers(), false);  // no shoes: their planes hold the foot's shape
   std::vector<avatar::Avatar> out;
   for (std::int64_t i = 0; i < noise.size(0); ++i) {
     auto generator = at::detail::createCPUGenerator(0xDD93ULL + static_cast<std::uint64_t>(i));
@@ -67,7 +70,7 @@ std::vector<avatar::Avatar> sample_from_noise(const Studio& s, const torch::Tens
     const torch::Tensor planes = options.sampler == "ddpm" ? diffusion::sample_ddpm(denoiser, s.schedule, x, sampling)
                                                            : diffusion::sample_ddim(denoiser, s.schedule, x, sampling);
     avatar::Avatar one;
-    one.planes = (s.layer_order ? avatar::settle_layers(*s.decoder, *s.sampler, *s.layer_order, planes[0]) : planes[0]).contiguous();
+    one.planes = (order ? avatar::settle_layers(*s.decoder, *s.sampler, *order, planes[0]) : planes[0]).contiguous();
     one.betas = s.betas.predict(one.planes);
     one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler}, {"steps", std::to_string(options.steps)}};
     out.push_back(std::move(one));

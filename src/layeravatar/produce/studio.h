@@ -11,7 +11,6 @@
 #include "layeravatar/avatar/avatar_file.h"
 #include "layeravatar/avatar/compose.h"
 #include "layeravatar/avatar/decoder.h"
-#include "layeravatar/avatar/layer_order.h"
 #include "layeravatar/avatar/pack.h"
 #include "layeravatar/deform/deformer.h"
 #include "layeravatar/diffusion/schedule.h"
@@ -31,7 +30,6 @@ struct Studio {
   std::shared_ptr<avatar::Decoder> decoder;
   std::shared_ptr<diffusion::UNet> unet;  // null in a pack without a denoiser
   std::shared_ptr<const avatar::Composer> composer;
-  std::shared_ptr<const avatar::LayerOrder> layer_order;  // of all but shoes, whose planes hold the foot's shape; null in an official pack
   avatar::BetasRegression betas;
   diffusion::Schedule schedule;
 };
