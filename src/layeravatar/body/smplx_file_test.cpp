@@ -27,11 +27,11 @@ class SmplxFileTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove(path); }
 
-  /// What the reader says of `arrays` after the file's name.
-  std::string message() {
-    io::write_npz(path, arrays, {});
+  /// What `read` says of the file after its name.
+  template <class Read>
+  std::string message_of(Read&& read) {
     try {
-      (void)read_smplx_npz(path);
+      (void)read(path);
     } catch (const Error& e) {
       EXPECT_EQ(e.kind(), ErrorKind::kInput) << e.what();
       const std::string text = e.what();
@@ -39,6 +39,10 @@ class SmplxFileTest : public ::testing::Test {
       return text.substr(path.string().size() + 2);
     }
     return "accepted";
+  }
+  std::string message() {
+    io::write_npz(path, arrays, {});
+    return message_of(read_smplx_npz);
   }
 };
 
@@ -123,18 +127,9 @@ class SmplxPickleTest : public SmplxFileTest {
     path.replace_extension(".pkl");
   }
 
-  /// What the reader says of a pickle after the file's name.
   std::string message(const std::string& pickle) {
     write_file(path, pickle);
-    try {
-      (void)read_smplx(path);
-    } catch (const Error& e) {
-      EXPECT_EQ(e.kind(), ErrorKind::kInput) << e.what();
-      const std::string text = e.what();
-      EXPECT_TRUE(text.starts_with(path.string() + ": ")) << text;
-      return text.substr(path.string().size() + 2);
-    }
-    return "accepted";
+    return message_of(read_smplx);
   }
 };
 
