@@ -7,28 +7,47 @@
 
 namespace layeravatar::avatar {
 
-torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const LayerOrder& order, const torch::Tensor& planes) {
+torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const LayerOrder& order, const LooseGaussians& loose, const torch::Tensor& planes) {
   constexpr int kSteps = 25;
   constexpr double kStepSize = 0.04, kFaint = 0.05;  // kFaint: of the greatest gradient, from where steps are smaller
   const torch::AutoGradMode with_gradients(true);
   const std::int64_t h = planes.size(1);
-  const torch::Tensor start = planes.slice(0, 0, kPlaneChannels / 2).slice(2, 0, h);
-  const torch::Tensor moved = start.clone().requires_grad_(true);
-  const auto whole = [&] {
-    const torch::Tensor geometry = torch::cat({moved, planes.slice(0, 0, kPlaneChannels / 2).slice(2, h)}, 2);
-    return torch::cat({geometry, planes.slice(0, kPlaneChannels / 2)}, 0);
+  const torch::Tensor geometry = planes.slice(0, 0, kPlaneChannels / 2);
+  torch::Tensor body = geometry.slice(2, 0, h).clone().requires_grad_(true), outer = geometry.slice(2, h).clone().requires_grad_(true);
+  const auto whole = [&](const torch::Tensor& of_body, const torch::Tensor& of_outer) {
+    return torch::cat({torch::cat({of_body, of_outer}, 2), planes.slice(0, kPlaneChannels / 2)}, 0);
   };
-  torch::optim::Adam adam({moved}, torch::optim::AdamOptions(kStepSize));
+  const auto decode = [&](const torch::Tensor& of_body, const torch::Tensor& of_outer) {
+    return attributes_from_samples(sampler.sample(decoder.attribute_map(whole(of_body, of_outer).unsqueeze(0)))[0]);
+  };
+  torch::Tensor floating, opacity;
+  {
+    const torch::NoGradGuard no_grad;
+    const GaussianAttributes drawn = decode(body, outer);
+    floating = loose.find(drawn);
+    opacity = drawn.opacity * ~floating;
+  }
+  const torch::Tensor& clothes = loose.outer_mask();
+  const double count = floating.sum().item<double>();
+  std::vector<torch::Tensor> leaves{body};
+  if (count > 0) leaves.push_back(outer);
+  std::vector<torch::optim::OptimizerParamGroup> groups;
+  for (const torch::Tensor& leaf : leaves) groups.emplace_back(std::vector<torch::Tensor>{leaf}, std::make_unique<torch::optim::AdamOptions>(kStepSize));
+  torch::optim::Adam adam(groups, torch::optim::AdamOptions(kStepSize));
   for (int step = 0; step < kSteps; ++step) {
-    const GaussianAttributes attributes = attributes_from_samples(sampler.sample(decoder.attribute_map(whole().unsqueeze(0)))[0]);
-    const torch::Tensor loss = order.loss(attributes.offset, attributes.opacity);
+    const GaussianAttributes attributes = decode(body, outer);
+    // Garments do not give way to skin.
+    const torch::Tensor offset = torch::where(clothes.unsqueeze(1), attributes.offset.detach(), attributes.offset);
+    torch::Tensor loss = order.loss(offset, attributes.opacity);
+    if (count > 0) loss = loss + torch::where(clothes, attributes.opacity - opacity, torch::zeros({})).square().sum() / count;
     adam.zero_grad();
     loss.backward();
     if (step == 0)
-      static_cast<torch::optim::AdamOptions&>(adam.param_groups()[0].options()).eps(kFaint * moved.grad().abs().max().item<double>() + 1e-12);
+      for (auto& group : adam.param_groups())
+        static_cast<torch::optim::AdamOptions&>(group.options()).eps(kFaint * group.params()[0].grad().abs().max().item<double>() + 1e-12);
     adam.step();
   }
-  return whole().detach();
+  return whole(body, outer).detach();
 }
 
 }  // namespace layeravatar::avatar

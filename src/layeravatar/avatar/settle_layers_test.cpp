@@ -9,33 +9,62 @@
 namespace layeravatar::avatar {
 namespace {
 
-TEST(SettleLayers, BringsTheSkinUnderTheClothesAndMovesNothingElse) {
-  torch::manual_seed(5);
-  const templates::LayeredTemplate layers = small_template();
-  const LayerOrder order(layers);
-  const MapSampler sampler(layers.uvs);
+constexpr std::int64_t kHeight = 16;
+
+struct Drawn {
+  templates::LayeredTemplate layers = small_template();
+  LayerOrder order{layers};
+  MapSampler sampler{layers.uvs};
   Decoder decoder;
-  decoder.eval();
-  {
+  torch::Tensor planes;
+
+  Drawn() {
+    torch::manual_seed(5);
+    decoder = Decoder();
+    decoder.eval();
     const torch::NoGradGuard no_grad;
     decoder.named_parameters()["offset_net.0.weight"].normal_(0, 0.1);
+    decoder.named_parameters()["density_net.0.weight"].normal_(0, 0.5);
+    planes = torch::randn({12, kHeight, 3 * kHeight}).clamp(-1, 1);
   }
-  constexpr std::int64_t kHeight = 16;
-  const torch::Tensor planes = torch::randn({12, kHeight, 3 * kHeight}).clamp(-1, 1);
-  const auto loss = [&](const torch::Tensor& of) {
+  GaussianAttributes decode(const torch::Tensor& of) {
     const torch::NoGradGuard no_grad;
-    const GaussianAttributes attributes = attributes_from_samples(sampler.sample(decoder.attribute_map(of.unsqueeze(0)))[0]);
+    return attributes_from_samples(sampler.sample(decoder.attribute_map(of.unsqueeze(0)))[0]);
+  }
+  double disorder(const torch::Tensor& of) {
+    const GaussianAttributes attributes = decode(of);
     return order.loss(attributes.offset, attributes.opacity).item<double>();
-  };
-  const torch::Tensor settled = settle_layers(decoder, sampler, order, planes);
-  const double before = loss(planes), after = loss(settled);
+  }
+};
+
+TEST(SettleLayers, BringsTheSkinUnderTheClothesAndMovesNothingElse) {
+  Drawn drawn;
+  const LooseGaussians nothing_loose(drawn.layers, torch::full({14}, 10.0F));
+  const torch::Tensor settled = settle_layers(drawn.decoder, drawn.sampler, drawn.order, nothing_loose, drawn.planes);
+  const double before = drawn.disorder(drawn.planes), after = drawn.disorder(settled);
   EXPECT_GT(before, 0.05);
   EXPECT_LT(after, 0.1 * before);
-  const torch::Tensor moved = (settled - planes).abs();
+  const torch::Tensor moved = (settled - drawn.planes).abs();
   EXPECT_GT(moved.slice(0, 0, 6).slice(2, 0, kHeight).max().item<float>(), 0.01);
   EXPECT_EQ(moved.slice(0, 6).max().item<float>(), 0);
   EXPECT_EQ(moved.slice(2, kHeight).max().item<float>(), 0);
   EXPECT_FALSE(settled.requires_grad());
+}
+
+TEST(SettleLayers, FadesWhatFloatsAndHoldsWhatDoesNot) {
+  Drawn drawn;
+  // All but the hair lie near the hip, the top or the bottom over it, whose reach is long.
+  torch::Tensor sizes = torch::full({14}, 1e-4F);
+  sizes[10] = sizes[12] = sizes[4] = 10.0F;
+  const LooseGaussians loose(drawn.layers, sizes);
+  const torch::Tensor before = drawn.decode(drawn.planes).opacity, floating = loose.find(drawn.decode(drawn.planes));
+  const torch::Tensor settled = settle_layers(drawn.decoder, drawn.sampler, drawn.order, loose, drawn.planes);
+  const torch::Tensor after = drawn.decode(settled).opacity, held = loose.outer_mask() & ~floating;
+  ASSERT_EQ(floating.nonzero().numel(), 1);
+  EXPECT_GT(before[7].item<float>(), 0.5F);
+  EXPECT_LT(after[7].item<float>(), 0.1F);
+  EXPECT_LT((after - before).index({held}).abs().max().item<float>(), 0.15F);
+  EXPECT_EQ((settled - drawn.planes).slice(0, 6).abs().max().item<float>(), 0);
 }
 
 }  // namespace

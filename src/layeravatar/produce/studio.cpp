@@ -58,7 +58,12 @@ std::vector<avatar::Avatar> sample_from_noise(const Studio& s, const torch::Tens
   diffusion::SampleOptions sampling;
   sampling.steps = options.steps;
   std::optional<avatar::LayerOrder> order;
-  if (s.config.profile != "official") order.emplace(s.deformer->layers(), false);  // no shoes: their planes hold the foot's shape
+  std::optional<avatar::LooseGaussians> loose;
+  if (s.config.profile != "official") {
+    const templates::LayeredTemplate& layers = s.deformer->layers();
+    order.emplace(layers, false);  // no shoes: their planes hold the foot's shape
+    loose.emplace(layers, s.deformer->base_sizes(tensor::from_floats(layers.shifted_positions(), {layers.count(), 3})));
+  }
   std::vector<avatar::Avatar> out;
   for (std::int64_t i = 0; i < noise.size(0); ++i) {
     auto generator = at::detail::createCPUGenerator(0xDD93ULL + static_cast<std::uint64_t>(i));
@@ -70,7 +75,7 @@ std::vector<avatar::Avatar> sample_from_noise(const Studio& s, const torch::Tens
     const torch::Tensor planes = options.sampler == "ddpm" ? diffusion::sample_ddpm(denoiser, s.schedule, x, sampling)
                                                            : diffusion::sample_ddim(denoiser, s.schedule, x, sampling);
     avatar::Avatar one;
-    one.planes = (order ? avatar::settle_layers(*s.decoder, *s.sampler, *order, planes[0]) : planes[0]).contiguous();
+    one.planes = (order ? avatar::settle_layers(*s.decoder, *s.sampler, *order, *loose, planes[0]) : planes[0]).contiguous();
     one.betas = s.betas.predict(one.planes);
     one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler}, {"steps", std::to_string(options.steps)}};
     out.push_back(std::move(one));

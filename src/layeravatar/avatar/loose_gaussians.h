@@ -1,0 +1,33 @@
+// Gaussians of clothes and hair that float by themselves.
+#pragma once
+#include <torch/types.h>
+
+#include "layeravatar/avatar/attributes.h"
+#include "layeravatar/templates/layered_template.h"
+
+namespace layeravatar::avatar {
+
+/// Knows the neighbours of each Gaussian of the outer layers: the 8 nearest of its own component and the 4 nearest of the
+/// body, both in the template.
+class LooseGaussians {
+ public:
+  static constexpr float kVisible = 0.3F;  // opacity
+
+  /// base_sizes [N] metres: of the template's shifted positions (deform::Deformer::base_sizes).
+  LooseGaussians(const templates::LayeredTemplate& layers, const torch::Tensor& base_sizes);
+
+  /// [N] bool: visible Gaussians of the outer layers that touch no visible neighbour. Two touch when the distance of
+  /// their displaced points is below the sum of their sizes, (1 + the larger tangent radius) times the base size.
+  [[nodiscard]] torch::Tensor find(const GaussianAttributes& attributes) const;
+  /// [N] bool: the outer layers' Gaussians that have a component.
+  [[nodiscard]] const torch::Tensor& outer_mask() const { return outer_mask_; }
+
+ private:
+  torch::Tensor rest_;        // [N, 3] metres
+  torch::Tensor sizes_;       // [N] metres
+  torch::Tensor outer_;       // [K] int64
+  torch::Tensor outer_mask_;  // [N] bool
+  torch::Tensor neighbours_;  // [K, 12] int64; a place without a neighbour holds the Gaussian itself
+};
+
+}  // namespace layeravatar::avatar
