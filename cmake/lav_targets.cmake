@@ -4,8 +4,9 @@
 # lav_add_fuzz(npy [SOURCES ...] [LINKS ...])                            fuzz_npy from tests/fuzz/npy.cpp
 # g++ 12 reports -Wrestrict inside std::string (GCC bug 105329) and -Wfree-nonheap-object inside std::vector falsely.
 set(LAV_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Werror)
+# With sanitizers it reports LibTorch's default arguments and optional members of JSON values as uninitialised, falsely.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  list(APPEND LAV_WARNINGS -Wno-restrict -Wno-free-nonheap-object)
+  list(APPEND LAV_WARNINGS -Wno-restrict -Wno-free-nonheap-object $<$<BOOL:${LAV_SANITIZE}>:-Wno-maybe-uninitialized>)
 endif()
 
 # Reading LibTorch's headers is most of a build's time: they are precompiled once, for all targets that link lav_torch.
@@ -44,9 +45,6 @@ function(lav_add_library name)
   if(A_TORCH)
     target_link_libraries(lav_${name} ${scope} lav_torch)
     lav_precompile_torch(lav_${name})
-    if(LAV_SANITIZE AND A_SOURCES)  # g++ 12 with sanitizers reports LibTorch's default arguments falsely
-      target_compile_options(lav_${name} PRIVATE -Wno-maybe-uninitialized)
-    endif()
   elseif(LAV_TIDY AND A_SOURCES)
     set_target_properties(lav_${name} PROPERTIES CXX_CLANG_TIDY "clang-tidy;--extra-arg=-Wno-unknown-warning-option")
   endif()
@@ -92,9 +90,6 @@ function(lav_add_fuzz name)
     target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   else()
     target_sources(fuzz_${name} PRIVATE corpus_main.cpp)
-    if(LAV_SANITIZE)  # g++ 12 with sanitizers reports optional members of JSON values falsely
-      target_compile_options(fuzz_${name} PRIVATE -Wno-maybe-uninitialized)
-    endif()
     add_test(NAME corpus_${name} COMMAND fuzz_${name} ${CMAKE_SOURCE_DIR}/tests/fuzz/corpus/${name})
   endif()
 endfunction()
