@@ -14,7 +14,7 @@ constexpr std::size_t kShown = 3;  // keys of a group in the printed report; --j
 std::string counted(const std::string& what, const std::vector<std::string>& keys) {
   std::string out = fmt::format("{}: {} ({}", what, keys.size(), keys[0]);
   for (std::size_t i = 1; i < keys.size() && i < kShown; ++i) out += ", " + keys[i];
-  return out + (keys.size() > kShown ? ", ...)" : ")");
+  return printable(out) + (keys.size() > kShown ? ", ...)" : ")");
 }
 
 void report_import(const Common& common, const produce::ImportResult& result) {

@@ -23,6 +23,11 @@ void say(const Common& common, const std::string& line) {
   std::fputs((line + "\n").c_str(), stderr);
 }
 
+std::string printable(std::string text) {
+  std::replace_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
+  return text;
+}
+
 void report_files(const Common& common, const std::vector<std::filesystem::path>& files) {
   if (common.json) {
     nlohmann::json out;
