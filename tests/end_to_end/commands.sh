@@ -68,7 +68,25 @@ masks="$here/../golden/io/FLAME_masks.pkl"
 expect "template" 0 "" "$program" template "${small_template[@]}" --flame-masks "$masks" --custom --quiet -o "$work/template"
 check "twelve arrays" [ "$(ls "$work/template" | wc -l)" = 12 ]
 
-# Bad input.
+# Bad input, after what can be imported where its files are at hand.
+if [ -n "${LAYERAVATAR_FIXTURES:-}" ]; then
+  tiny=(import "$LAYERAVATAR_FIXTURES/a_tiny_checkpoint.pth" --templates "$work/template" --smplx "$here/../golden/body/SMPLX_NEUTRAL.npz" --image-size 64 --quiet)
+  expect "import of a checkpoint" 0 "" "$program" "${tiny[@]}" --planes-height 16 -o "$work/tiny.safetensors"
+  expect "generate with it" 0 "" "$program" generate --model "$work/tiny.safetensors" --count 1 --steps 2 --views 1 --quiet -o "$work/tiny"
+  expect "its report" 0 "" "$program" "${tiny[@]}" --planes-height 128 --json -o "$work/tiny.safetensors"
+  check "what was used" grep -q '"used":{.*decoder_ema.base_bn.bias' "$work/out"
+  if [ -n "${LAYERAVATAR_OFFICIAL_DEMO:-}" ]; then
+    demo=$LAYERAVATAR_OFFICIAL_DEMO/transfer/scene_
+    expect "swap of the demo codes" 0 "" "$program" transfer --model "$work/tiny.safetensors" --base ${demo}0026.pth --top ${demo}1939.pth --bottom ${demo}1924.pth --hair ${demo}0072.pth --shoes ${demo}0179.pth --views 1 --quiet -o "$work/official"
+    expect "import of a code" 0 "" "$program" import ${demo}0026.pth --quiet -o "$work/code.safetensors"
+    expect "ply of a code" 0 "" "$program" export ${demo}0026.pth --model "$work/tiny.safetensors" -o "$work/code.ply"
+  fi
+fi
+expect "import of a code of another shape" 3 "'param.code_'; expected (12, h, 3h), found (12, 4, 6)" "$program" import "$golden/h_cache_scene_0003.pth" -o "$work/x"
+expect "import of another pickle" 3 "neither a checkpoint nor a code" "$program" import "$masks" -o "$work/x"
+head -c 2000 "$golden/h_cache_scene_0003.pth" >"$work/cut.pth"
+expect "import of a truncated file" 3 "cut.pth: not a zip archive" "$program" import "$work/cut.pth" -o "$work/x"
+expect "code as avatar of another pack" 3 "'param.code_'; expected (12, 96, 288)" "$program" animate --model "$pack" --avatar "$golden/h_cache_scene_0003.pth" --motion "$motion" -o "$work/x"
 printf "cos\nsystem\n(S'touch %s/made'\ntR." "$work" >"$work/evil.pkl"
 expect "a pickle that wants to run" 3 "refusing to load 'os.system' from a pickle" "$program" info "$work/evil.pkl"
 check "nothing ran" absent "$work/made"

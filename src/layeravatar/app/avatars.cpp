@@ -69,7 +69,7 @@ void add_animate(CLI::App& app, const Common& common, Chosen& chosen) {
   auto* command = app.add_subcommand("animate", "Pose an avatar through a motion.\nExample: layeravatar animate --avatar out/avatar_0000.safetensors --motion walk.bvh -o film");
   auto o = std::make_shared<Flags>();
   command->add_option("--model", o->options.model, "model pack");
-  command->add_option("--avatar", o->options.avatar, "avatar file")->required();
+  command->add_option("--avatar", o->options.avatar, "avatar file, or a code of the release (.pth)")->required();
   command->add_option("--motion", o->motion, "motion: .bvh with the CMU skeleton")->required();
   command->add_option("-o,--output", o->options.output, "folder for frames and film")->required();
   command->add_option("--frames", o->frames, "frames to make (0: all)")->check(CLI::Range(0, 100000));
@@ -95,7 +95,7 @@ void add_transfer(CLI::App& app, const Common& common, Chosen& chosen) {
   auto* command = app.add_subcommand("transfer", "Compose an avatar from donors.\nExample: layeravatar transfer --base a.safetensors --top b.safetensors -o swapped");
   auto o = std::make_shared<produce::TransferOptions>();
   command->add_option("--model", o->model, "model pack");
-  command->add_option("--base", o->base, "avatar that is dressed")->required();
+  command->add_option("--base", o->base, "avatar that is dressed; here and below a file of ours or a code of the release (.pth)")->required();
   command->add_option("--top", o->top, "donor of the top");
   command->add_option("--bottom", o->bottom, "donor of the bottom");
   command->add_option("--hair", o->hair, "donor of the hair");
@@ -115,7 +115,7 @@ void add_transfer(CLI::App& app, const Common& common, Chosen& chosen) {
 void add_export(CLI::App& app, const Common& common, Chosen& chosen) {
   auto* command = app.add_subcommand("export", "Write an avatar in a format of other programs (3DGS .ply).\nExample: layeravatar export out/avatar_0000.safetensors -o avatar.ply");
   auto o = std::make_shared<produce::ExportOptions>();
-  command->add_option("file", o->avatar, "avatar file")->required();
+  command->add_option("file", o->avatar, "avatar file, or a code of the release (.pth)")->required();
   command->add_option("--model", o->model, "model pack");
   command->add_option("-o,--output", o->output, "the .ply file")->required();
   command->callback([=, &common, &chosen] {

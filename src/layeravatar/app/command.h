@@ -23,6 +23,9 @@ extern std::atomic<bool> stop_requested;
 /// A line on standard error unless --quiet.
 void say(const Common& common, const std::string& line);
 
+/// Names that come from a file, such that nothing in them acts on a terminal: control characters become '?'.
+std::string printable(std::string text);
+
 /// The files of a finished command: one per line, or {"files": [...]} with --json.
 void report_files(const Common& common, const std::vector<std::filesystem::path>& files);
 
@@ -43,6 +46,7 @@ void add_people(CLI::App& app, const Common& common, Chosen& chosen);
 void add_template(CLI::App& app, const Common& common, Chosen& chosen);
 void add_train(CLI::App& app, const Common& common, Chosen& chosen);
 void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen);
+void add_import(CLI::App& app, const Common& common, Chosen& chosen);
 void add_info(CLI::App& app, const Common& common, Chosen& chosen);
 void add_doctor(CLI::App& app, const Common& common, Chosen& chosen);
 

@@ -41,14 +41,6 @@ std::string statistics(const io::Array& array) {
   return text;
 }
 
-// Names come from the file: nothing in them may act on a terminal.
-std::string printable(std::string text) {
-  for (char& c : text) {
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7f') c = '?';
-  }
-  return text;
-}
-
 void show(const std::string& name, const io::Array& array) {
   std::puts(fmt::format("{:60} {:5} {:20} {}", printable(name), io::name_of(array.dtype), io::shape_text(array.shape), statistics(array)).c_str());
 }

@@ -23,6 +23,11 @@ void say(const Common& common, const std::string& line) {
   std::fputs((line + "\n").c_str(), stderr);
 }
 
+std::string printable(std::string text) {
+  std::replace_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
+  return text;
+}
+
 void report_files(const Common& common, const std::vector<std::filesystem::path>& files) {
   if (common.json) {
     nlohmann::json out;
@@ -65,6 +70,7 @@ int run(int argc, char** argv) {
   add_template(app, common, chosen);
   add_train(app, common, chosen);
   add_evaluate(app, common, chosen);
+  add_import(app, common, chosen);
   add_info(app, common, chosen);
   add_doctor(app, common, chosen);
   std::vector<std::string> arguments = settings_to_flags(app, {argv + 1, argv + argc});

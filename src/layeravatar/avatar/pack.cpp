@@ -34,14 +34,19 @@ torch::Tensor pooled(const torch::Tensor& planes) {
   return torch::adaptive_avg_pool2d(planes.unsqueeze(0), {kPoolRows, kPoolColumns}).reshape({-1});
 }
 
-io::Array half(const torch::Tensor& t) {
-  const torch::Tensor stored = t.is_floating_point() ? t.to(torch::kFloat16) : t;
-  LAV_CHECK(torch::isfinite(stored).all().item<bool>(), "a number of the pack does not fit 16 bits");
-  return tensor::to_array(stored);
-}
-io::Array half(const std::vector<float>& values, const std::vector<std::int64_t>& shape) {
-  return half(tensor::from_floats(values, shape));
-}
+// Real numbers in 16 bits, or in 32 where they are kept exactly.
+struct Reals {
+  Storage storage;
+
+  [[nodiscard]] io::Array operator()(const torch::Tensor& t) const {
+    const torch::Tensor stored = !t.is_floating_point() ? t : t.to(storage == Storage::kExact ? torch::kFloat32 : torch::kFloat16);
+    LAV_CHECK(torch::isfinite(stored).all().item<bool>(), "a number of the pack does not fit its storage");
+    return tensor::to_array(stored);
+  }
+  [[nodiscard]] io::Array operator()(const std::vector<float>& values, const std::vector<std::int64_t>& shape) const {
+    return (*this)(tensor::from_floats(values, shape));
+  }
+};
 
 // In u8, u16 or i32, whichever is the smallest that holds all.
 template <class T>
@@ -60,7 +65,7 @@ io::Array integers_array(const std::vector<T>& values, const std::vector<std::in
 
 // Rows of mostly zeros: where each row starts, then column and value of what is not zero.
 void put_sparse(io::ArrayMap& out, const std::string& name, const std::vector<float>& values, std::int64_t columns,
-                bool exact = false) {
+                Storage storage) {
   std::vector<std::int32_t> start{0}, column;
   std::vector<float> kept;
   for (std::size_t i = 0; i < values.size(); ++i) {
@@ -73,7 +78,13 @@ void put_sparse(io::ArrayMap& out, const std::string& name, const std::vector<fl
   const auto n = static_cast<std::int64_t>(kept.size());
   out[name + ".start"] = integers_array(start, {static_cast<std::int64_t>(start.size())});
   out[name + ".column"] = integers_array(column, {n});
-  out[name + ".value"] = exact ? io::make_array<float>({n}, kept) : half(kept, {n});
+  out[name + ".value"] = Reals{storage}(kept, {n});
+}
+
+// Skinning weights: most joints do not move most points.
+void put_weights(io::ArrayMap& out, const std::string& name, const std::vector<float>& values, Storage storage) {
+  if (storage == Storage::kSmall) return put_sparse(out, name, values, kJoints, storage);
+  out[name] = Reals{storage}(values, {static_cast<std::int64_t>(values.size()) / kJoints, kJoints});
 }
 
 // Named access with checks.
@@ -127,6 +138,9 @@ struct Reader {
     }
     return out;
   }
+  [[nodiscard]] std::vector<float> weights(const std::string& name, std::int64_t rows) const {
+    return arrays.contains(name) ? floats(name, {rows, kJoints}) : sparse(name, rows, kJoints, true);
+  }
   [[nodiscard]] Tensors part(const std::string& prefix) const {
     Tensors out;
     for (auto it = arrays.lower_bound(prefix); it != arrays.end() && it->first.starts_with(prefix); ++it) {
@@ -146,10 +160,10 @@ bool has_expressions(const std::vector<float>& dirs) {
   return false;
 }
 
-io::Array shape_basis(const std::vector<float>& dirs) {
+io::Array shape_basis(const std::vector<float>& dirs, const Reals& reals) {
   const auto rows = static_cast<std::int64_t>(dirs.size() / (3 * kShapeColumns));
   const torch::Tensor all = tensor::from_floats(dirs, {rows, 3, kShapeColumns});
-  return half(has_expressions(dirs) ? all : all.slice(2, 0, kBetas).contiguous());
+  return reals(has_expressions(dirs) ? all : all.slice(2, 0, kBetas).contiguous());
 }
 
 std::vector<float> full_basis(const Reader& reader, const std::string& name, std::int64_t rows) {
@@ -190,32 +204,33 @@ BetasRegression BetasRegression::fit(const std::vector<torch::Tensor>& planes, c
   return {w.to(torch::kFloat32), (mean_y - w.matmul(mean_x)).to(torch::kFloat32)};
 }
 
-void write_pack(const std::filesystem::path& path, const ModelPack& pack) {
+void write_pack(const std::filesystem::path& path, const ModelPack& pack, Storage storage) {
+  const Reals reals{storage};
   io::SafeTensors out;
   out.metadata = {{"format", kFormat}, {"config", pack.config.to_json()}};
   io::ArrayMap layers = templates::to_arrays(pack.layers);
-  layers["init_spdir_smplx_full"] = shape_basis(pack.layers.shape_dirs);
-  layers["init_rot_smplx_full"] = half(pack.layers.frames, {pack.layers.count(), 3, 3});
+  layers["init_spdir_smplx_full"] = shape_basis(pack.layers.shape_dirs, reals);
+  layers["init_rot_smplx_full"] = reals(pack.layers.frames, {pack.layers.count(), 3, 3});
   layers.erase("init_lbsw_smplx_body");
   if (layers.contains("init_podir_smplx_full"))
-    layers["init_podir_smplx_full"] = half(tensor::to_tensor(layers["init_podir_smplx_full"]));
+    layers["init_podir_smplx_full"] = reals(tensor::to_tensor(layers["init_podir_smplx_full"]));
   for (const char* const name : {"blocks", "part_label_full", "init_faces_smplx_full"}) {
     io::Array& array = layers.at(name);
     array = integers_array(io::to_integers(array, name), array.shape);
   }
   for (auto& [name, array] : layers) out.tensors["template." + name] = std::move(array);
-  put_sparse(out.tensors, "template.init_lbsw_smplx_body", pack.layers.body_weights, kJoints);
+  put_weights(out.tensors, "template.init_lbsw_smplx_body", pack.layers.body_weights, storage);
   const body::BodyModel& b = pack.body;
   const std::int64_t v = b.vertex_count();
   out.tensors["body.v_template"] = io::make_array<float>({v, 3}, b.v_template);
-  out.tensors["body.shapedirs"] = shape_basis(b.shapedirs);
-  if (!b.posedirs.empty()) out.tensors["body.posedirs"] = half(b.posedirs, {body::kPoseFeatures, 3 * v});
-  put_sparse(out.tensors, "body.J_regressor", b.j_regressor, v, true);
-  put_sparse(out.tensors, "body.weights", b.weights, kJoints);
+  out.tensors["body.shapedirs"] = shape_basis(b.shapedirs, reals);
+  if (!b.posedirs.empty()) out.tensors["body.posedirs"] = reals(b.posedirs, {body::kPoseFeatures, 3 * v});
+  put_sparse(out.tensors, "body.J_regressor", b.j_regressor, v, Storage::kExact);
+  put_weights(out.tensors, "body.weights", b.weights, storage);
   out.tensors["body.parents"] = io::make_array<std::int64_t>({kJoints}, b.parents);
   out.tensors["body.f"] = integers_array(b.faces, {b.face_count(), 3});
   for (const auto& [name, t] : pack.decoder) out.tensors["decoder_ema." + name] = tensor::to_array(t);
-  for (const auto& [name, t] : pack.unet) out.tensors["diffusion_ema.denoising." + name] = half(t);
+  for (const auto& [name, t] : pack.unet) out.tensors["diffusion_ema.denoising." + name] = reals(t);
   if (pack.betas.weight.defined()) {
     out.tensors["betas.weight"] = tensor::to_array(pack.betas.weight);
     out.tensors["betas.bias"] = tensor::to_array(pack.betas.bias);
@@ -250,7 +265,7 @@ ModelPack read_pack(const std::filesystem::path& path) {
   if (blocks[0] < 0 || blocks[0] > gaussians)
     reject(file, fmt::format("tensor 'template.blocks': count {}; expected 0..{}", blocks[0], gaussians));
   layers["init_lbsw_smplx_body"] = io::make_array<float>(
-      {blocks[0], kJoints}, reader.sparse("template.init_lbsw_smplx_body", blocks[0], kJoints, true));
+      {blocks[0], kJoints}, reader.weights("template.init_lbsw_smplx_body", blocks[0]));
   out.layers = templates::from_arrays(layers, file);
   body::BodyModel& b = out.body;
   b.v_template = reader.floats("body.v_template", {-1, 3});
@@ -258,7 +273,7 @@ ModelPack read_pack(const std::filesystem::path& path) {
   b.shapedirs = full_basis(reader, "body.shapedirs", v);
   if (in.tensors.contains("body.posedirs")) b.posedirs = reader.floats("body.posedirs", {body::kPoseFeatures, 3 * v});
   b.j_regressor = reader.sparse("body.J_regressor", kJoints, v, false);
-  b.weights = reader.sparse("body.weights", v, kJoints, true);
+  b.weights = reader.weights("body.weights", v);
   b.parents = reader.integers("body.parents", {kJoints});
   b.faces = reader.integers("body.f", {-1, 3});
   try {

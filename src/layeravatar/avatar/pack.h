@@ -38,11 +38,15 @@ struct ModelPack {
   std::string hash;          // SHA-1 of the file, hex; empty before it is written
 };
 
-/// The denoiser, bases, skinning weights and frames as float16; weights and joint regressor by their non-zero entries;
-/// expression directions left out where they are zero; integers in the smallest type that holds them.
-/// Throws Error(kOutput) when the file cannot be written, Error(kInternal) for a number that float16 cannot hold.
-void write_pack(const std::filesystem::path& path, const ModelPack& pack);
-/// Rows of skinning weights are brought back to sum 1. Throws Error(kInput), one line with file and name: not a pack, a
+/// kSmall: the denoiser, bases, skinning weights and frames as float16; weights and joint regressor by their non-zero
+/// entries; expression directions left out where they are zero; integers in the smallest type that holds them.
+/// kExact: float32 and dense weights instead, so that what is read is what was written, bit for bit.
+enum class Storage { kSmall, kExact };
+
+/// Throws Error(kOutput) when the file cannot be written, Error(kInternal) for a number that float16 cannot hold and for
+/// numbers that are not finite.
+void write_pack(const std::filesystem::path& path, const ModelPack& pack, Storage storage = Storage::kSmall);
+/// Takes both storages; rows of 16-bit skinning weights are brought back to sum 1. Throws Error(kInput), one line with file and name: not a pack, a
 /// setting, a tensor missing, unknown or of a wrong size, an index out of range, non-finite numbers, a template or body
 /// that does not fit together.
 ModelPack read_pack(const std::filesystem::path& path);

@@ -209,4 +209,19 @@ void WeightVolume::query_backward(std::span<const float> points, std::span<const
   }
 }
 
+WeightVolume canonical_volume(const BodyModel& body) {
+  const std::vector<float> canonical = pose(body, canonical_pose()).vertices;
+  std::vector<std::uint8_t> used(static_cast<std::size_t>(body.vertex_count()), 0);
+  for (const std::int64_t id : body.faces) used[static_cast<std::size_t>(id)] = 1;
+  if (std::count(used.begin(), used.end(), 1) < WeightVolume::kNeighbours)
+    return WeightVolume::build(canonical, body.weights);
+  std::vector<float> vertices, weights;
+  for (std::size_t v = 0; v < used.size(); ++v) {
+    if (used[v] == 0) continue;
+    vertices.insert(vertices.end(), &canonical[3 * v], &canonical[3 * v] + 3);
+    weights.insert(weights.end(), &body.weights[kJoints * v], &body.weights[kJoints * v] + kJoints);
+  }
+  return WeightVolume::build(vertices, weights);
+}
+
 }  // namespace layeravatar::body

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "layeravatar/body/body_model.h"
 #include "layeravatar/body/joint_names.h"
 
 namespace layeravatar::body {
@@ -51,5 +52,9 @@ class WeightVolume {
   float half_size_ = 1.0F;
   std::vector<float> nodes_;
 };
+
+/// The volume around a body's canonical pose, from the vertices that its faces use (from all where those are fewer than
+/// 10): vertices that only carry joints lie inside and have no say in the weights of space.
+WeightVolume canonical_volume(const BodyModel& body);
 
 }  // namespace layeravatar::body

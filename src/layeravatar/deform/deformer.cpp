@@ -50,22 +50,6 @@ void check_template(const templates::LayeredTemplate& t) {
   LAV_CHECK(within(t.faces, t.dense_count()) && within(t.labels, 6), "template: a face or a label is out of range");
 }
 
-body::WeightVolume volume_of(const body::BodyModel& body) {
-  const std::vector<float> canonical = body::pose(body, body::canonical_pose()).vertices;
-  // Vertices that only carry joints lie inside and have no say in the weights of space.
-  std::vector<std::uint8_t> used(static_cast<std::size_t>(body.vertex_count()), 0);
-  for (const std::int64_t id : body.faces) used[static_cast<std::size_t>(id)] = 1;
-  if (std::count(used.begin(), used.end(), 1) < body::WeightVolume::kNeighbours)
-    return body::WeightVolume::build(canonical, body.weights);
-  std::vector<float> vertices, weights;
-  for (std::size_t v = 0; v < used.size(); ++v) {
-    if (used[v] == 0) continue;
-    vertices.insert(vertices.end(), &canonical[3 * v], &canonical[3 * v] + 3);
-    weights.insert(weights.end(), &body.weights[kJoints * v], &body.weights[kJoints * v] + kJoints);
-  }
-  return body::WeightVolume::build(vertices, weights);
-}
-
 // Joints follow the shape linearly: a body of 55 vertices, each a joint, has the same transforms in every pose.
 body::BodyModel skeleton_of(const body::BodyModel& body) {
   constexpr std::size_t kWidth = 3 * kShapeColumns;
@@ -198,7 +182,7 @@ Deformer::Deformer(const body::BodyModel& body, templates::LayeredTemplate layer
     : body_(body), skeleton_(skeleton_of(body)) {
   check_template(layers);
   auto rest = std::make_shared<RestGaussians>();
-  rest->volume = volume_of(body);
+  rest->volume = body::canonical_volume(body);
   rest->positions = layers.shifted_positions();
   rest->fixed = layers.weights_mask();
   shape_dirs_ = gaussian_shape_dirs(layers);

@@ -7,24 +7,13 @@
 
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/pickle_arrays.h"
-#include "layeravatar/io/pickle_for_test.h"
 #include "layeravatar/io/support_test.h"
-#include "layeravatar/io/zip.h"
+#include "layeravatar/io/torch_file_for_test.h"
 
 namespace layeravatar::io {
 namespace {
 using Kind = PickleValue::Kind;
 using namespace std::string_literals;
-
-std::string storage_op(const std::string& type, const std::string& key, std::int64_t count, const std::string& device = "cpu") {
-  return tuple_op({text_op("storage"), global_op("torch", type), text_op(key), text_op(device), integer_op(count)}) + "Q";
-}
-
-std::string tensor_op(const std::string& storage, std::int64_t offset, const std::vector<std::int64_t>& size,
-    const std::vector<std::int64_t>& stride) {
-  return call_op("torch._utils", "_rebuild_tensor_v2",
-                 {storage, integer_op(offset), integers_op(size), integers_op(stride), "\x89", global_op("collections", "OrderedDict") + ")R"});
-}
 
 const std::string kSix = [] {
   std::string bytes;

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "layeravatar/avatar/release_code.h"
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
@@ -28,6 +29,11 @@ void require_range(const char* name, int value, int low, int high) {
 int image_size(const Studio& studio, int wanted) {
   if (wanted != 0) require_range("size", wanted, 64, 4096);
   return wanted != 0 ? wanted : studio.config.image_size;
+}
+
+// An avatar, or a code of the release, in the planes' size of the pack.
+avatar::Avatar read_any_avatar(const Studio& studio, const fs::path& file) {
+  return avatar::read_avatar_or_code(file, studio.config.planes_height, &studio.activation);
 }
 
 // A film where ffmpeg is there; else one line says why not.
@@ -183,7 +189,7 @@ std::vector<fs::path> animate(const AnimateOptions& o, const Say& say) {
   if (!(o.fps > 0 && o.fps <= 240)) throw Error(ErrorKind::kConfig, fmt::format("fps = {}, must be in (0, 240]", o.fps));
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
-  const avatar::Avatar one = avatar::read_avatar(o.avatar, studio.config.planes_height);
+  const avatar::Avatar one = read_any_avatar(studio, o.avatar);
   const avatar::GaussianAttributes attributes = decode(studio, one.planes);
   const auto cameras = named ? geometry::turntable_cameras(size, 360) : read_cameras(o.camera, size);
   make_folder(o.output);
@@ -203,13 +209,12 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
   require_range("views", o.views, 1, 360);
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
-  const std::int64_t rows = studio.config.planes_height;
   if (o.base.empty()) throw Error(ErrorKind::kUsage, "transfer needs --base");
-  const avatar::Avatar base = avatar::read_avatar(o.base, rows);
+  const avatar::Avatar base = read_any_avatar(studio, o.base);
   std::vector<avatar::Avatar> donors(4);
   const fs::path* files[4] = {&o.top, &o.bottom, &o.hair, &o.shoes};
   for (std::size_t i = 0; i < 4; ++i)
-    if (!files[i]->empty()) donors[i] = avatar::read_avatar(*files[i], rows);
+    if (!files[i]->empty()) donors[i] = read_any_avatar(studio, *files[i]);
   const auto donor = [&](std::size_t i) { return files[i]->empty() ? nullptr : &donors[i]; };
   const avatar::GaussianAttributes mixed = compose(studio, base, {donor(0), donor(1), donor(2), donor(3)});
   make_folder(o.output);
@@ -238,7 +243,7 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
 
 std::vector<fs::path> export_ply(const ExportOptions& o) {
   const Studio studio = open_studio(o.model);
-  const avatar::Avatar one = avatar::read_avatar(o.avatar, studio.config.planes_height);
+  const avatar::Avatar one = read_any_avatar(studio, o.avatar);
   write_ply(o.output, pose(studio, decode(studio, one.planes), one.betas, body::default_viewing_pose()));
   return {o.output};
 }

@@ -24,6 +24,7 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
   s.sampler = std::make_shared<avatar::MapSampler>(pack.layers.uvs);
   s.composer = std::make_shared<avatar::Composer>(pack.layers);
   s.betas = pack.betas;
+  s.activation = pack.activation;
   s.decoder = std::make_shared<avatar::Decoder>();
   nn::load_named_tensors(*s.decoder, pack.decoder, file + ": decoder");
   s.decoder->eval();

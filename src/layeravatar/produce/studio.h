@@ -31,6 +31,7 @@ struct Studio {
   std::shared_ptr<diffusion::UNet> unet;  // null in a pack without a denoiser
   std::shared_ptr<const avatar::Composer> composer;
   avatar::BetasRegression betas;
+  avatar::PlaneActivation activation;     // of the release's codes that were not activated
   diffusion::Schedule schedule;
 };
 
