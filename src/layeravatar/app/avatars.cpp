@@ -93,7 +93,7 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_flag("--ply", o->ply, "3DGS point clouds too");
   command->add_flag("--panels,!--no-panels", o->panels, "pictures of the single components");
   add_release_flags(*command, *o, "scene_scene_XXXX_VVV.png with full, body, top, hair, shoes and bottom side by side, _seg.png with labels "
-                                  "and alphas in grey, scene_scene_XXXX.png with the planes");
+                                  "and alphas in grey, scene_scene_XXXX.pth and .png with the planes");
   command->callback([=, &common, &chosen] {
     chosen.run = [=, &common] {
       o->model = model_or_default(o->model);
@@ -148,6 +148,7 @@ void add_interpolate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--frames", o->frames, "pictures, both ends among them");
   command->add_flag("--spherical", o->spherical, "along the arc between the noises, or the planes, instead of straight");
   command->add_option("--steps", o->steps, "sampling steps, 1..1000 (0: 25, or 50 with an official pack)");
+  command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it)");
   command->add_option("--camera", o->camera, "front, turn, or a cam_param .json whose cameras take turns (default: straight from the front)");
   command->add_option("--fps", o->fps, "frames a second of the film");
   command->add_option("--size", o->size, "pixels of the pictures (0: the pack's)");

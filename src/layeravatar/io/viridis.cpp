@@ -8,7 +8,7 @@
 namespace layeravatar::io {
 namespace {
 
-// By Nathaniel J. Smith and Stefan van der Walt, CC0; as 8 bits by truncation, like matplotlib 3.6.
+// By Nathaniel J. Smith, Stefan van der Walt and Eric Firing, CC0; as 8 bits by truncation, like matplotlib 3.6.
 constexpr std::array<std::array<std::uint8_t, 3>, 256> kViridis = {{
     {68, 1, 84}, {68, 2, 85}, {68, 3, 87}, {69, 5, 88}, {69, 6, 90}, {69, 8, 91}, {70, 9, 92}, {70, 11, 94}, {70, 12, 95},
     {70, 14, 97}, {71, 15, 98}, {71, 17, 99}, {71, 18, 101}, {71, 20, 102}, {71, 21, 103}, {71, 22, 105}, {71, 24, 106},

@@ -5,12 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/ply.h"
+#include "layeravatar/io/torch_file.h"
 #include "layeravatar/produce/command_parts.h"
 #include "layeravatar/produce/film.h"
 #include "layeravatar/produce/release_files.h"
@@ -125,6 +125,8 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     if (o.release_names) {
       written.push_back(o.output / (release + ".png"));
       io::write_png(written.back(), release_planes(avatars[i].planes), 6);
+      written.push_back(o.output / (release + ".pth"));
+      io::write_torch_tensor(written.back(), tensor::to_array(avatars[i].planes));
     } else if (!cameras.empty()) {
       make_folder(o.output / name);
     }

@@ -30,7 +30,7 @@ struct GenerateOptions {
   bool panels = true;
   bool ply = false;
   bool film = true;
-  bool release_names = false;     // the release's files: a strip of components and one of labels for each view, the planes
+  bool release_names = false;     // the release's files: a strip of components and one of labels for each view, the code
   bool reference = false;         // with them its colours as well: labels in viridis, empty components black
 };
 /// Returns the files written, in order.
@@ -54,7 +54,8 @@ struct InterpolateOptions {
   std::string from, to;           // avatar files, or seeds
   int frames = 10;                // both ends among them
   bool spherical = false;
-  int steps = 0;                  // as GenerateOptions
+  int steps = 0;                  // as GenerateOptions, of the denoiser
+  std::string precision = "auto";
   std::string camera;             // empty: front view; front, turn, or a cam_param JSON whose cameras take turns
   double fps = 10;
   int size = 0;

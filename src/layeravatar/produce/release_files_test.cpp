@@ -2,8 +2,13 @@
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
+#include <unistd.h>
 
 #include <array>
+
+#include "layeravatar/core/atomic_file.h"
+#include "layeravatar/io/torch_file.h"
+#include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::produce {
 namespace {
@@ -82,6 +87,20 @@ TEST(ReleaseFiles, PlanesAsAPicture) {
     for (int x = 0; x < 24; ++x) lit += pixel(picture, x, y)[0] == 253 ? 1 : 0;
   EXPECT_EQ(lit, 1);
   EXPECT_EQ(pixel(picture, 3 * 4 + 3, 2 * 4 + 2)[0], 253);  // fourth column, third row, row 1 from the bottom
+}
+
+// LibTorch reads what was written, and so does our reader.
+TEST(ReleaseFiles, CodesAreFilesOfTorchSave) {
+  torch::manual_seed(1);
+  const torch::Tensor planes = torch::randn({12, 4, 12});
+  const auto path = std::filesystem::temp_directory_path() / ("lav_code_" + std::to_string(::getpid()) + ".pth");
+  io::write_torch_tensor(path, tensor::to_array(planes));
+  const std::string bytes = read_file(path);
+  std::filesystem::remove(path);
+  const torch::Tensor theirs = torch::pickle_load({bytes.begin(), bytes.end()}).toTensor();
+  EXPECT_TRUE(torch::equal(theirs, planes));
+  EXPECT_FALSE(theirs.requires_grad());
+  EXPECT_TRUE(torch::equal(tensor::to_tensor(io::parse_torch_file(bytes, "f").array()), planes));
 }
 
 TEST(ReleaseFiles, Names) { EXPECT_EQ(release_name(12), "scene_scene_0012"); }
