@@ -1,6 +1,9 @@
 // generate, animate, interpolate, transfer, export
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 
 #include "layeravatar/app/command.h"
 #include "layeravatar/body/motion_file.h"
@@ -43,7 +46,7 @@ struct MotionFlags {
   bool with_translation = false, relative_hands = false;
 };
 
-void read_motion(const MotionFlags& flags, produce::AnimateOptions& options, bool choose_fps, const Common& common) {
+void read_motion(const MotionFlags& flags, produce::AnimateOptions& options, bool choose_fps) {
   const std::string name = flags.file.string();
   if (flags.relative_hands && flags.smplx.empty()) throw Error(ErrorKind::kUsage, "--hands-relative needs --smplx FILE, whose mean hands it adds");
   if (flags.file.extension() == ".bvh") {
@@ -61,7 +64,7 @@ void read_motion(const MotionFlags& flags, produce::AnimateOptions& options, boo
   if (flags.relative_hands) mean = body::read_mean_hands(flags.smplx);
   body::Motion motion = body::read_motion(
       flags.file, {flags.start, flags.frames, flags.stride, flags.with_translation, flags.relative_hands ? &mean : nullptr});
-  for (const std::string& warning : motion.warnings) say(common, "warning: " + name + ": " + warning);
+  for (const std::string& warning : motion.warnings) std::fputs(fmt::format("layeravatar: warning: {}: {}\n", name, warning).c_str(), stderr);
   options.motion = std::move(motion.frames);
   options.world_from_motion = body::world_from_motion(motion.kind);
   constexpr int kDegreesPerView = 10;
@@ -129,7 +132,7 @@ void add_animate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->callback([=, &common, &chosen] {
     chosen.run = [=, &common] {
       o->options.model = model_or_default(o->options.model);
-      read_motion(o->motion, o->options, fps->count() == 0, common);
+      read_motion(o->motion, o->options, fps->count() == 0);
       report_files(common, produce::animate(o->options, speaker(common)));
       return 0;
     };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <functional>
 #include <optional>
 
 #include "layeravatar/core/atomic_folder.h"
@@ -32,33 +33,28 @@ torch::Tensor weighed(const torch::Tensor& a, const torch::Tensor& b, double of_
   return of_a * a + of_b * b;
 }
 
-std::vector<avatar::Avatar> between_seeds(const Studio& studio, const InterpolateOptions& o, std::uint64_t from, std::uint64_t to,
-                                          const SamplingOptions& sampling) {
+using AvatarAt = std::function<avatar::Avatar(double alpha)>;
+
+AvatarAt between_seeds(const Studio& studio, const InterpolateOptions& o, std::uint64_t from, std::uint64_t to, const SamplingOptions& sampling) {
   const torch::Tensor a = noise_of(studio, from), b = noise_of(studio, to);
-  std::vector<torch::Tensor> noise;
-  std::vector<std::string> names;
-  for (const double alpha : even_steps(o.frames)) {
-    noise.push_back(o.spherical ? along_arc(a, b, alpha) : between(a, b, alpha));
-    names.push_back(fmt::format("seed {} to {} at {}", from, to, alpha));
-  }
-  return sample_from_noise(studio, torch::stack(noise), names, sampling);
+  return [=, &studio, &o](double alpha) {
+    const torch::Tensor noise = o.spherical ? along_arc(a, b, alpha) : between(a, b, alpha);
+    return sample_from_noise(studio, noise.unsqueeze(0), {fmt::format("seed {} to {} at {}", from, to, alpha)}, sampling).at(0);
+  };
 }
 
-std::vector<avatar::Avatar> between_avatars(const Studio& studio, const InterpolateOptions& o, const SamplingOptions& sampling) {
+AvatarAt between_avatars(const Studio& studio, const InterpolateOptions& o, const SamplingOptions& sampling) {
   const auto get = [&](const std::string& text) {
     const auto seed = seed_of(text);
     return seed ? sample_avatars(studio, {*seed}, sampling).at(0) : avatar::read_avatar(text, studio.config.planes_height);
   };
-  const avatar::Avatar from = get(o.from), to = get(o.to);
-  std::vector<avatar::Avatar> out;
-  for (const double alpha : even_steps(o.frames)) {
+  return [&o, from = get(o.from), to = get(o.to)](double alpha) {
     avatar::Avatar one;
     one.planes = o.spherical ? along_arc(from.planes, to.planes, alpha) : between(from.planes, to.planes, alpha);
     for (std::size_t k = 0; k < one.betas.size(); ++k)
       one.betas[k] = static_cast<float>((1 - alpha) * static_cast<double>(from.betas[k]) + alpha * static_cast<double>(to.betas[k]));
-    out.push_back(std::move(one));
-  }
-  return out;
+    return one;
+  };
 }
 
 }  // namespace
@@ -96,18 +92,20 @@ std::vector<fs::path> interpolate(const InterpolateOptions& o, const Say& say) {
   SamplingOptions sampling;
   sampling.steps = sampling_steps(studio, o.steps);
   const auto from = seed_of(o.from), to = seed_of(o.to);
-  const auto avatars = from && to ? between_seeds(studio, o, *from, *to, sampling) : between_avatars(studio, o, sampling);
+  const AvatarAt avatar_at = from && to ? between_seeds(studio, o, *from, *to, sampling) : between_avatars(studio, o, sampling);
   make_folder(o.output);
   std::vector<fs::path> written;
   Film film(o.output / "interpolation.mp4", o.fps, say);
   std::vector<io::Image> cells;
-  const std::size_t every = (avatars.size() + kColumns - 1) / kColumns;
-  for (std::size_t f = 0; f < avatars.size(); ++f) {
-    const splat::Gaussians posed = pose(studio, decode(studio, avatars[f].planes), avatars[f].betas, body::default_viewing_pose());
+  const std::vector<double> alphas = even_steps(o.frames);
+  const std::size_t every = (alphas.size() + kColumns - 1) / kColumns;
+  for (std::size_t f = 0; f < alphas.size(); ++f) {
+    const avatar::Avatar one = avatar_at(alphas[f]);
+    const splat::Gaussians posed = pose(studio, decode(studio, one.planes), one.betas, body::default_viewing_pose());
     const io::Image frame = picture(render_view(posed, cameras.at(f), false).full);
     io::write_png(o.output / fmt::format("frame_{:05}.png", f), frame, 1);
     film.add(frame);
-    if (f % every == 0 || f + 1 == avatars.size()) cells.push_back(picture(render_view(posed, small.at(f), false).full));
+    if (f % every == 0 || f + 1 == alphas.size()) cells.push_back(picture(render_view(posed, small.at(f), false).full));
   }
   written.push_back(o.output / "frame_00000.png");
   written.push_back(o.output / "strip.png");
