@@ -52,9 +52,40 @@ check "one camera, one picture" absent "$work/d/avatar_0000/view_001.png"
 expect betas 0 "" "$program" generate --model "$pack" --count 1 --seed 7 "${small[@]}" --betas 2,0,-1 -o "$work/e"
 expect "too many betas" 4 "betas: 11 numbers" "$program" generate --model "$pack" --betas 1,1,1,1,1,1,1,1,1,1,1 -o "$work/x"
 
+# Noise of a file: 12 x 96 x 288 zeros of float64.
+{ printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "{'descr': '<f8', 'fortran_order': False, 'shape': (1, 12, 96, 288), }" && head -c 2654208 /dev/zero; } >"$work/noise.npy"
+once=(--steps 1 --views 1 --size 64 --no-panels --quiet)
+expect "noise and the release's files" 0 "" "$program" generate --model "$pack" --count 1 --noise "$work/noise.npy" "${once[@]}" --eta 0.5 --release-names -o "$work/release"
+check "its panels" test -s "$work/release/scene_scene_0000_000.png"
+check "its labels" test -s "$work/release/scene_scene_0000_000_seg.png"
+expect "info of its code" 0 "" "$program" info "$work/release/scene_scene_0000.pth"
+check "float32 planes" grep -q 'f32 .*(12, 96, 288)' "$work/out"
+expect "noise for another count" 3 "noise.npy; expected (2, 12, 96, 288), found (1, 12, 96, 288)" "$program" generate --model "$pack" --count 2 --noise "$work/noise.npy" "${once[@]}" -o "$work/x"
+noisy=(--steps 1 --eta 1 --views 0 --size 64 --no-panels --quiet)
+expect "noise at each step" 0 "" "$program" generate --model "$pack" --count 2 --seed 7 "${noisy[@]}" -o "$work/noisy"
+expect "the second alone" 0 "" "$program" generate --model "$pack" --count 1 --seed 8 "${noisy[@]}" -o "$work/alone"
+check "a seed gives one avatar, alone or not" cmp -s "$work/noisy/avatar_0001.safetensors" "$work/alone/avatar_0000.safetensors"
+expect "eta out of range" 4 "eta = 2, must be in 0..1" "$program" generate --model "$pack" --eta 2 -o "$work/x"
+
 expect "swap" 0 "" "$program" transfer --model "$pack" --base "$work/a/avatar_0000.safetensors" --top "$work/a/avatar_0001.safetensors" --views 2 --size 64 --quiet -o "$work/swap"
 expect "walk" 0 "" "$program" animate --model "$pack" --avatar "$work/a/avatar_0000.safetensors" --motion "$motion" --frames 3 --size 64 --quiet -o "$work/walk"
 expect "ply" 0 "" "$program" export "$work/a/avatar_0000.safetensors" --model "$pack" -o "$work/a.ply"
+
+
+one=(--model "$pack" --avatar "$work/a/avatar_0000.safetensors" --frames 1 --size 64 --quiet)
+motions=$here/../fuzz/corpus/motion
+expect "an X-Avatar motion" 0 "" "$program" animate "${one[@]}" --motion "$motions/x_avatar.pkl" --release-names --reference -o "$work/x_avatar"
+check "one frame" [ "$(ls "$work/x_avatar" | grep -c 'scene_scene_0000_000.*png')" = 2 ]
+expect "an AMASS motion" 0 "" "$program" animate "${one[@]}" --motion "$motions/walk_stageii.npz" --start 8 --with-translation --hands-relative --smplx "$here/../golden/body/SMPLX_NEUTRAL.npz" -o "$work/amass"
+expect "an SMPL+H motion" 3 "'pose_eye' is missing; is this an SMPL+H file" "$program" animate "${one[@]}" --motion "$motions/smplh.npz" -o "$work/x"
+expect "more frames than there are" 4 "1 frames from 9 by 8, but there are 9 from 0" "$program" animate "${one[@]}" --motion "$motions/walk_stageii.npz" --start 9 -o "$work/x"
+expect "relative hands without their model" 2 "needs --smplx" "$program" animate "${one[@]}" --motion "$motions/x_avatar.pkl" --hands-relative -o "$work/x"
+expect "a motion of another kind" 4 ".bvh, .pkl and .npz work" "$program" animate "${one[@]}" --motion "$work/cam.json" -o "$work/x"
+expect "between two avatars" 0 "" "$program" interpolate --model "$pack" --from "$work/a/avatar_0000.safetensors" --to "$work/a/avatar_0001.safetensors" --frames 2 --spherical --size 64 --quiet -o "$work/between"
+check "it begins at the first" cmp -s "$work/a/avatar_0000/view_000.png" "$work/between/frame_00000.png"
+check "it ends at the second" cmp -s "$work/a/avatar_0001/view_000.png" "$work/between/frame_00001.png"
+expect "between two seeds" 0 "" "$program" interpolate --model "$pack" --from 7 --to 8 --frames 1 --steps 2 --size 64 --quiet -o "$work/seeds"
+check "it begins at the seed's avatar" cmp -s "$work/a/avatar_0000/view_000.png" "$work/seeds/frame_00000.png"
 
 golden=$here/../golden/io
 expect "info of a torch file" 0 "" "$program" info "$golden/h_cache_scene_0003.pth"

@@ -40,6 +40,7 @@ struct Chosen {
 };
 void add_generate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_animate(CLI::App& app, const Common& common, Chosen& chosen);
+void add_interpolate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_transfer(CLI::App& app, const Common& common, Chosen& chosen);
 void add_export(CLI::App& app, const Common& common, Chosen& chosen);
 void add_people(CLI::App& app, const Common& common, Chosen& chosen);

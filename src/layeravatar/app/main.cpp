@@ -64,6 +64,7 @@ int run(int argc, char** argv) {
   Chosen chosen;
   add_generate(app, common, chosen);
   add_animate(app, common, chosen);
+  add_interpolate(app, common, chosen);
   add_transfer(app, common, chosen);
   add_export(app, common, chosen);
   add_people(app, common, chosen);

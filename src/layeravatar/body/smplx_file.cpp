@@ -1,12 +1,10 @@
 #include "layeravatar/body/smplx_file.h"
 
 #include <cstddef>
-#include <fstream>
 #include <utility>
 
+#include "layeravatar/body/array_source.h"
 #include "layeravatar/core/error.h"
-#include "layeravatar/io/npy.h"
-#include "layeravatar/io/pickle.h"
 
 namespace layeravatar::body {
 namespace {
@@ -15,46 +13,6 @@ constexpr std::int64_t kFullComponents = 400;
 constexpr std::int64_t kFullExpression = 300;  // first expression component of a full file
 constexpr std::int64_t kJointCount = static_cast<std::int64_t>(kJoints);
 constexpr std::int64_t kFeatureCount = static_cast<std::int64_t>(kPoseFeatures);
-
-// The arrays of a file by their names; only those that are asked for are decoded from an .npz.
-class ArraySource {
- public:
-  virtual ~ArraySource() = default;
-  [[nodiscard]] virtual std::string file() const = 0;
-  [[nodiscard]] virtual bool contains(const std::string& key) const = 0;
-  [[nodiscard]] virtual io::Array read(const std::string& key) const = 0;
-};
-
-class NpzSource : public ArraySource {
- public:
-  explicit NpzSource(const std::filesystem::path& path) : reader_(path) {}
-  [[nodiscard]] std::string file() const override { return reader_.file(); }
-  [[nodiscard]] bool contains(const std::string& key) const override { return reader_.contains(key); }
-  [[nodiscard]] io::Array read(const std::string& key) const override { return reader_.read(key); }
-
- private:
-  io::NpzReader reader_;
-};
-
-class PickleSource : public ArraySource {
- public:
-  explicit PickleSource(const std::filesystem::path& path) : file_(path.string()), root_(io::read_pickle(path)) {
-    if (!root_.is(io::PickleValue::Kind::kDict)) {
-      throw Error(ErrorKind::kInput, file_ + ": pickle; expected a dict of arrays, found " + io::name_of(root_.kind()));
-    }
-  }
-  [[nodiscard]] std::string file() const override { return file_; }
-  [[nodiscard]] bool contains(const std::string& key) const override { return root_.contains(key); }
-  [[nodiscard]] io::Array read(const std::string& key) const override {
-    const io::PickleValue value = root_.find(key);
-    if (value.is(io::PickleValue::Kind::kArray)) return value.array();
-    throw Error(ErrorKind::kInput, file_ + ": array '" + key + "'; expected an array, found " + io::name_of(value.kind()));
-  }
-
- private:
-  std::string file_;
-  io::PickleValue root_;
-};
 
 [[noreturn]] void reject(const ArraySource& file, const std::string& what) {
   throw Error(ErrorKind::kInput, file.file() + ": " + what);
@@ -123,12 +81,8 @@ SmplxFile read_model(const ArraySource& file) {
 }
 }  // namespace
 
-SmplxFile read_smplx_npz(const std::filesystem::path& path) { return read_model(NpzSource(path)); }
+SmplxFile read_smplx_npz(const std::filesystem::path& path) { return read_model(NpzSource(io::NpzReader(path))); }
 
-SmplxFile read_smplx(const std::filesystem::path& path) {
-  std::string start(4, '\0');
-  std::ifstream(path, std::ios::binary).read(start.data(), static_cast<std::streamsize>(start.size()));
-  return start == "PK\3\4" || path.extension() == ".npz" ? read_smplx_npz(path) : read_model(PickleSource(path));
-}
+SmplxFile read_smplx(const std::filesystem::path& path) { return read_model(*open_arrays(path)); }
 
 }  // namespace layeravatar::body

@@ -1,4 +1,4 @@
-// Samplers over any denoiser (spec/model.md section 4.4 and 16).
+// Samplers over any denoiser (spec/model.md sections 4.4, 4.5 and 16).
 #pragma once
 #include <torch/types.h>
 
@@ -13,19 +13,37 @@ namespace layeravatar::diffusion {
 /// v-prediction of x at step t (all images of the batch share it).
 using Denoiser = std::function<torch::Tensor(const torch::Tensor& x, std::int64_t t)>;
 
+/// Pulls samples towards small values of a loss.
+struct Guidance {
+  /// Scalar, differentiable in x0 [B, C, h, w]; empty: no guidance.
+  std::function<torch::Tensor(const torch::Tensor& x0)> loss;
+  double gain = 1.0;
+  double snr_power = 0.5;          // p below; 1/2 weighs a step by its noise alone
+  bool through_denoiser = true;    // gradient with respect to x; false: to the clamped x0, without the denoiser's own
+};
+
 struct SampleOptions {
   int steps = 50;
   double clip = 2.0;                                                   // x0 is clamped to [-clip, clip]
   double eta = 0.0;                                                    // DDIM: 0 is deterministic
   enum class Variance { kSmall, kLarge } variance = Variance::kLarge;  // DDPM
   std::function<torch::Tensor(int)> noise;                             // of step i, where a sampler needs noise
+  Guidance guidance;
   std::function<void(int, int)> progress;                              // (done, steps), may be empty
 };
 
 /// t_k = trunc(999 - 1000 k / n) in the float32 arithmetic of LibTorch's arange.
 std::vector<std::int64_t> sample_timesteps(const Schedule& schedule, int steps);
 
-/// x [B, C, h, w] is the initial noise. The last step returns the clamped x0 exactly.
+/// x0 that the denoiser sees in x at step t, clamped to [-clip, clip]. With guidance, where a and s are signal and noise:
+///   d = dG(x0)/dx (or dG/dx0),  x0 <- clamp(x0 - d s^(2-2p) a^(2p-1) gain)
+/// Detached with guidance, also where the caller has gradients switched off.
+torch::Tensor predict_x0(const Denoiser& denoiser, const Schedule& schedule, const torch::Tensor& x, std::int64_t t, double clip,
+                         const Guidance& guidance = {});
+
+/// x [B, C, h, w] is the initial noise. eta > 0 adds noise at every step; where that is more than the step removes, at the
+/// last one, the part along the prediction is none instead of the release's square root of a negative number. At eta = 0 the last
+/// step returns the clamped x0 exactly.
 torch::Tensor sample_ddim(const Denoiser& denoiser, const Schedule& schedule, torch::Tensor x,
                           const SampleOptions& options);
 /// Ancestral sampling; noise is added at every step but t = 0.

@@ -99,6 +99,17 @@ Matrix4 invert_rigid(const Matrix4& m) {
   return out;
 }
 
+Camera facing(const Camera& camera, const std::array<double, 9>& world_from_things) {
+  Camera out = camera;
+  for (std::size_t r = 0; r < 3; ++r)
+    for (std::size_t c = 0; c < 3; ++c) {
+      double sum = 0;
+      for (std::size_t k = 0; k < 3; ++k) sum += camera.camera_from_world[4 * r + k] * world_from_things[3 * k + c];
+      out.camera_from_world[4 * r + c] = sum;
+    }
+  return out;
+}
+
 std::vector<NamedCamera> training_cameras(int image_size) {
   constexpr int kAzimuths = 18;
   std::vector<NamedCamera> cameras;

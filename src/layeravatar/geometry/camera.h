@@ -34,6 +34,9 @@ Matrix4 world_from_camera_on_sphere(double polar, double azimuth, double distanc
 /// Inverse of a rigid transform.
 Matrix4 invert_rigid(const Matrix4& m);
 
+/// The camera's picture of things whose axes `world_from_things` (a rotation, row-major) turns into the world's, about the origin.
+Camera facing(const Camera& camera, const std::array<double, 9>& world_from_things);
+
 struct NamedCamera {
   std::string name;  // AAA_LLL: azimuth in degrees, elevation level
   Camera camera;

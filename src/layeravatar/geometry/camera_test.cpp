@@ -37,6 +37,24 @@ TEST(Camera, ProjectsTheSpecsPoints) {
   EXPECT_NEAR(above.depth, 9.788926, 1e-6);
 }
 
+// The point (0.1, 0.35, 0) of section 17, written in the axes of motions with y down and with z up.
+TEST(Camera, FacesThingsInOtherAxes) {
+  const Camera level = training_cameras(1024)[1].camera;
+  const auto down = project(facing(level, {1, 0, 0, 0, -1, 0, 0, 0, -1}), {0.1, -0.35, 0});
+  const auto up = project(facing(level, {1, 0, 0, 0, 0, 1, 0, -1, 0}), {0.1, 0, 0.35});
+  for (const auto& p : {down, up}) {
+    EXPECT_NEAR(p.x, 561.5, 1e-9);
+    EXPECT_NEAR(p.y, 336.5, 1e-9);
+    EXPECT_NEAR(p.depth, 10, 1e-12);
+  }
+  const Camera side = turntable_cameras(1024)[10];
+  const auto c = facing(side, {1, 0, 0, 0, 0, 1, 0, -1, 0}).centre();  // world (x, y, z) is (x, -z, y) in the things' axes
+  const auto w = side.centre();
+  EXPECT_NEAR(c[0], w[0], 1e-12);
+  EXPECT_NEAR(c[1], -w[2], 1e-12);
+  EXPECT_NEAR(c[2], w[1], 1e-12);
+}
+
 TEST(Camera, TurntableStartsInFrontAndTurnsToTheSubjectsLeft) {
   const auto cameras = turntable_cameras(512);
   EXPECT_DOUBLE_EQ(cameras[0].focal, 2500);

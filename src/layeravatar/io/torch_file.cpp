@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <fstream>
+#include <limits>
 #include <map>
 #include <utility>
 
 #include "layeravatar/core/atomic_file.h"
+#include "layeravatar/io/bytes.h"
 #include "layeravatar/io/zip.h"
 
 namespace layeravatar::io {
@@ -88,6 +90,37 @@ PickleValue parse_torch_file(std::string bytes, const std::string& file, const P
   const std::string name = prefix + kPickleName;
   open(name, pickle);
   return parse_pickle(pickle.bytes, zip.file() + ": member '" + name + "'", options);
+}
+
+void write_torch_tensor(const std::filesystem::path& path, const Array& array) {
+  LAV_CHECK(array.dtype == DType::kF32, "tensors of float32 are written");
+  LAV_CHECK(array.count() <= static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()), "a tensor of fewer elements");
+  // Protocol 2: _rebuild_tensor_v2(storage by persistent id, offset, sizes, strides, requires_grad, hooks).
+  const auto text = [](std::string_view value) {
+    std::string out = "X";
+    append(out, static_cast<std::uint32_t>(value.size()));
+    return out.append(value);
+  };
+  const auto integer = [](std::int64_t value) {
+    std::string out = "J";
+    append(out, static_cast<std::int32_t>(value));
+    return out;
+  };
+  std::string sizes, strides;
+  std::int64_t stride = static_cast<std::int64_t>(array.count());
+  for (const std::int64_t size : array.shape) {
+    sizes += integer(size);
+    stride = size > 0 ? stride / size : 0;
+    strides += integer(stride);
+  }
+  std::string pickle = "\x80\x02" "ctorch._utils\n_rebuild_tensor_v2\n((";
+  pickle += text("storage") + "ctorch\nFloatStorage\n" + text("0") + text("cpu") + integer(static_cast<std::int64_t>(array.count())) + "tQ";
+  pickle += integer(0) + "(" + sizes + "t(" + strides + "t\x89" "ccollections\nOrderedDict\n)RtR.";
+  ZipWriter zip(path, {.level = 0});
+  zip.add("archive/data.pkl", pickle);
+  zip.add("archive/data/0", {reinterpret_cast<const char*>(array.data.data()), array.data.size()});
+  zip.add("archive/version", "3\n");
+  zip.commit();
 }
 
 PickleValue read_pickle_or_torch_file(const std::filesystem::path& path) {

@@ -14,6 +14,10 @@ PickleValue read_torch_file(const std::filesystem::path& path, const PickleLimit
 /// The same of bytes in memory; `file` names them in messages.
 PickleValue parse_torch_file(std::string bytes, const std::string& file, const PickleLimits& limits = {});
 
+/// A bare tensor as torch.save writes it, for torch.load: float32, in C order. Throws Error(kInternal) for other types and for more than
+/// 2^31 - 1 elements, Error(kOutput) where the file cannot be written.
+void write_torch_tensor(const std::filesystem::path& path, const Array& array);
+
 /// By content: an archive is a file of torch.save, anything else a pickle.
 PickleValue read_pickle_or_torch_file(const std::filesystem::path& path);
 

@@ -5,49 +5,21 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
-#include "layeravatar/avatar/release_code.h"
-#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/ply.h"
-#include "layeravatar/io/video.h"
-#include "layeravatar/produce/studio.h"
+#include "layeravatar/io/torch_file.h"
+#include "layeravatar/produce/command_parts.h"
+#include "layeravatar/produce/film.h"
+#include "layeravatar/produce/release_files.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::produce {
 namespace {
 
 namespace fs = std::filesystem;
-
-void require_range(const char* name, int value, int low, int high) {
-  if (value < low || value > high) throw Error(ErrorKind::kConfig, fmt::format("{} = {}, must be in {}..{}", name, value, low, high));
-}
-
-int image_size(const Studio& studio, int wanted) {
-  if (wanted != 0) require_range("size", wanted, 64, 4096);
-  return wanted != 0 ? wanted : studio.config.image_size;
-}
-
-// An avatar, or a code of the release, in the planes' size of the pack.
-avatar::Avatar read_any_avatar(const Studio& studio, const fs::path& file) {
-  return avatar::read_avatar_or_code(file, studio.config.planes_height, &studio.activation);
-}
-
-// A film where ffmpeg is there; else one line says why not.
-bool try_film(const fs::path& file, const std::vector<io::Image>& frames, double fps, std::vector<fs::path>& written, const Say& say) {
-  if (!io::have_ffmpeg()) {
-    say(file.string() + ": not made, there is no ffmpeg program; the frames are PNG files");
-    return false;
-  }
-  io::VideoWriter film(file, frames.at(0).width, frames.at(0).height, fps);
-  for (const io::Image& frame : frames) film.add(frame);
-  film.commit();
-  written.push_back(file);
-  return true;
-}
 
 // 3 x 3 symmetric matrices as scales and quaternions; proper rotations.
 void write_ply(const fs::path& file, const splat::Gaussians& g) {
@@ -91,19 +63,13 @@ io::Image contact_row(const splat::Gaussians& posed, int size) {
   return tile(cells, static_cast<int>(cells.size()));
 }
 
-std::vector<geometry::Camera> read_cameras(const fs::path& file, int size) {
-  return geometry::cameras_at(geometry::parse_cam_param(read_file(file), file.string()), size);
-}
-
-std::vector<io::Image> views_from(const splat::Gaussians& posed, const std::vector<geometry::Camera>& cameras) {
-  std::vector<io::Image> out;
-  for (const auto& camera : cameras) out.push_back(picture(render_view(posed, camera, false).full));
+// [count, 12, h, 3h] of finite numbers of any type.
+torch::Tensor read_noise(const fs::path& file, std::int64_t count, std::int64_t h) {
+  const io::Array noise = io::read_npy(file);
+  io::expect_shape(noise, {count, 12, h, 3 * h}, file.string());
+  const torch::Tensor out = tensor::to_tensor(noise).to(torch::kFloat32);
+  if (!torch::isfinite(out).all().item<bool>()) throw Error(ErrorKind::kInput, file.string() + ": the noise contains non-finite numbers");
   return out;
-}
-
-void write_views(const fs::path& folder, const std::vector<io::Image>& views) {
-  make_folder(folder);
-  for (std::size_t v = 0; v < views.size(); ++v) io::write_png(folder / fmt::format("view_{:03}.png", v), views[v], 1);
 }
 
 }  // namespace
@@ -112,36 +78,40 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   require_range("count", o.count, 1, 10000);
   require_range("views", o.views, 0, 360);
   if (o.sampler != "ddim" && o.sampler != "ddpm") throw Error(ErrorKind::kConfig, fmt::format("sampler = {}, must be ddim or ddpm", o.sampler));
+  if (!(o.eta >= 0 && o.eta <= 1)) throw Error(ErrorKind::kConfig, fmt::format("eta = {}, must be in 0..1", o.eta));
+  if (o.eta > 0 && o.sampler != "ddim") throw Error(ErrorKind::kConfig, fmt::format("eta = {}, needs sampler = ddim", o.eta));
+  if (o.ddpm_variance != "small" && o.ddpm_variance != "large")
+    throw Error(ErrorKind::kConfig, fmt::format("ddpm-variance = {}, must be small or large", o.ddpm_variance));
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
   if (studio.unet) studio.unet->set_precision(diffusion::precision_named(o.precision));
-  constexpr int kSteps = 25, kOfficialSteps = 50;
-  const int steps = o.steps != 0 ? o.steps : studio.config.profile == "official" ? kOfficialSteps : kSteps;
+  const int steps = sampling_steps(studio, o.steps);
   if (o.sampler == "ddpm" && steps < studio.schedule.size())
     say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", steps, studio.schedule.size()));
   const auto cameras = o.cameras.empty() ? geometry::turntable_cameras(size, o.views) : read_cameras(o.cameras, size);
   if (o.betas.size() > 10) throw Error(ErrorKind::kConfig, fmt::format("betas: {} numbers, expected up to 10", o.betas.size()));
   for (const float b : o.betas)
     if (!(std::abs(b) <= 5)) throw Error(ErrorKind::kConfig, fmt::format("betas: {}, must be in -5..5", b));
+  const torch::Tensor noise = o.noise.empty() ? torch::Tensor() : read_noise(o.noise, o.count, studio.config.planes_height);
   make_folder(o.output);
   SamplingOptions sampling;
   sampling.steps = steps;
   sampling.sampler = o.sampler;
+  sampling.eta = o.eta;
+  sampling.small_variance = o.ddpm_variance == "small";
   std::vector<avatar::Avatar> avatars;
   if (o.noise.empty()) {
     std::vector<std::uint64_t> seeds;
     for (int i = 0; i < o.count; ++i) seeds.push_back(o.seed + static_cast<std::uint64_t>(i));
     avatars = sample_avatars(studio, seeds, sampling);
   } else {
-    const io::Array noise = io::read_npy(o.noise);
-    const std::int64_t h = studio.config.planes_height;
-    io::expect_shape(noise, {o.count, 12, h, 3 * h}, o.noise.string());
     std::vector<std::string> names(static_cast<std::size_t>(o.count), "noise " + o.noise.filename().string());
-    avatars = sample_from_noise(studio, tensor::to_tensor(noise).to(torch::kFloat32), names, sampling);
+    avatars = sample_from_noise(studio, noise, names, sampling);
   }
   std::vector<fs::path> written;
   std::vector<io::Image> rows;
-  std::vector<std::vector<io::Image>> turns;
+  constexpr std::size_t kFilmed = 4;
+  std::vector<std::vector<io::Image>> turns;  // of the first ones, for the film
   for (std::size_t i = 0; i < avatars.size(); ++i) {
     const std::string name = fmt::format("avatar_{:04}", i);
     written.push_back(o.output / (name + ".safetensors"));
@@ -151,9 +121,21 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     }
     avatar::write_avatar(written.back(), avatars[i]);
     const splat::Gaussians posed = pose(studio, decode(studio, avatars[i].planes), avatars[i].betas, body::default_viewing_pose());
-    if (!cameras.empty()) {
-      turns.push_back(views_from(posed, cameras));
-      write_views(o.output / name, turns.back());
+    const std::string release = release_name(static_cast<int>(i));
+    if (o.release_names) {
+      written.push_back(o.output / (release + ".png"));
+      io::write_png(written.back(), release_planes(avatars[i].planes), 6);
+      written.push_back(o.output / (release + ".pth"));
+      io::write_torch_tensor(written.back(), tensor::to_array(avatars[i].planes));
+    } else if (!cameras.empty()) {
+      make_folder(o.output / name);
+    }
+    const bool filmed = o.film && i < kFilmed && !cameras.empty();
+    if (filmed) turns.emplace_back();
+    for (std::size_t v = 0; v < cameras.size(); ++v) {
+      const fs::path stem = o.release_names ? o.output / fmt::format("{}_{:03}", release, v) : o.output / name / fmt::format("view_{:03}", v);
+      io::Image view = write_view(stem, posed, cameras[v], o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference);
+      if (filmed) turns.back().push_back(std::move(view));
     }
     if (o.panels) {
       written.push_back(o.output / (name + "_panels.png"));
@@ -168,40 +150,15 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   }
   written.push_back(o.output / "contact_sheet.png");
   io::write_png(written.back(), tile(rows, 1), 6);
-  if (o.film && !cameras.empty()) {
-    std::vector<io::Image> frames;
-    const auto shown = std::min<std::size_t>(turns.size(), 4);
+  if (!turns.empty()) {
+    Film film(o.output / "turntable.mp4", 12, say);
     for (std::size_t v = 0; v < cameras.size(); ++v) {
       std::vector<io::Image> cells;
-      for (std::size_t i = 0; i < shown; ++i) cells.push_back(turns[i][v]);
-      frames.push_back(tile(cells, static_cast<int>(shown)));
+      for (const auto& turn : turns) cells.push_back(turn[v]);
+      film.add(tile(cells, static_cast<int>(cells.size())));
     }
-    if (frames[0].width % 2 == 0 && frames[0].height % 2 == 0) try_film(o.output / "turntable.mp4", frames, 12, written, say);
+    film.commit(written);
   }
-  return written;
-}
-
-std::vector<fs::path> animate(const AnimateOptions& o, const Say& say) {
-  if (o.motion.empty()) throw Error(ErrorKind::kConfig, "the motion has no frames");
-  const bool named = o.camera == "front" || o.camera == "turn";
-  if (!named && fs::path(o.camera).extension() != ".json")
-    throw Error(ErrorKind::kConfig, fmt::format("camera = {}, must be front, turn or a .json file", o.camera));
-  if (!(o.fps > 0 && o.fps <= 240)) throw Error(ErrorKind::kConfig, fmt::format("fps = {}, must be in (0, 240]", o.fps));
-  const Studio studio = open_studio(o.model);
-  const int size = image_size(studio, o.size);
-  const avatar::Avatar one = read_any_avatar(studio, o.avatar);
-  const avatar::GaussianAttributes attributes = decode(studio, one.planes);
-  const auto cameras = named ? geometry::turntable_cameras(size, 360) : read_cameras(o.camera, size);
-  make_folder(o.output);
-  std::vector<io::Image> frames;
-  for (std::size_t f = 0; f < o.motion.size(); ++f) {
-    const std::size_t view = o.camera == "front" ? 20 : ((named ? 20 : 0) + f) % cameras.size();
-    const splat::Gaussians posed = pose(studio, attributes, one.betas, o.motion[f]);
-    frames.push_back(picture(render_view(posed, cameras[view], false).full));
-    io::write_png(o.output / fmt::format("frame_{:05}.png", f), frames.back(), 1);
-  }
-  std::vector<fs::path> written = {o.output / "frame_00000.png"};
-  try_film(o.output / "animation.mp4", frames, o.fps, written, say);
   return written;
 }
 
@@ -221,8 +178,13 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
   const body::PoseParams shown = body::default_viewing_pose();
   const splat::Gaussians before = pose(studio, decode(studio, base.planes), base.betas, shown), after = pose(studio, mixed, base.betas, shown);
   std::vector<fs::path> written;
-  const auto views = views_from(after, geometry::turntable_cameras(size, o.views));
-  write_views(o.output / "views", views);
+  const auto around = geometry::turntable_cameras(size, o.views);
+  Film film(o.output / "turntable.mp4", 12, say);
+  if (!o.release_names) make_folder(o.output / "views");
+  for (std::size_t v = 0; v < around.size(); ++v) {
+    const fs::path stem = o.release_names ? o.output / fmt::format("{:04}", v) : o.output / "views" / fmt::format("view_{:03}", v);
+    film.add(write_view(stem, after, around[v], o.release_names ? ViewFiles::kPanels : ViewFiles::kPicture, o.reference));
+  }
   const auto cameras = geometry::turntable_cameras(size);
   // Before and after, then each donor with its component alone.
   std::vector<io::Image> cells;
@@ -237,7 +199,7 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
   io::write_png(written.back(), tile(cells, static_cast<int>(cells.size()) / 2), 6);
   written.push_back(o.output / "panels.png");
   io::write_png(written.back(), panels(render_view(after, cameras[0], true)), 1);
-  if (size % 2 == 0) try_film(o.output / "turntable.mp4", views, 12, written, say);
+  film.commit(written);
   return written;
 }
 

@@ -1,5 +1,6 @@
-// generate, animate and transfer as library calls; headers without LibTorch, so that the program stays quick to build.
+// generate, animate, interpolate and transfer as library calls; headers without LibTorch, so that the program stays quick to build.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -18,6 +19,8 @@ struct GenerateOptions {
   std::uint64_t seed = 0;         // avatar i has seed + i
   int steps = 0;                  // of the sampler; 0: 25, or the 50 of the release with an official pack
   std::string sampler = "ddim";
+  double eta = 0;                  // noise of ddim's steps, 0..1
+  std::string ddpm_variance = "large";  // or small
   std::string precision = "auto";  // of the denoiser: fp32, bf16, or auto (bf16 where the processor has it)
   std::filesystem::path noise;    // .npy [count, 12, h, 3h] instead of the seed
   int views = 36;                 // pictures around each avatar
@@ -27,6 +30,8 @@ struct GenerateOptions {
   bool panels = true;
   bool ply = false;
   bool film = true;
+  bool release_names = false;     // the release's files: a strip of components and one of labels for each view, the code
+  bool reference = false;         // with them its colours as well: labels in viridis, empty components black
 };
 /// Returns the files written, in order.
 std::vector<std::filesystem::path> generate(const GenerateOptions& options, const Say& say);
@@ -34,17 +39,36 @@ std::vector<std::filesystem::path> generate(const GenerateOptions& options, cons
 struct AnimateOptions {
   std::filesystem::path model, avatar, output;
   std::vector<body::PoseParams> motion;
-  std::string camera = "front";   // turn, or a cam_param JSON whose cameras take turns
+  std::array<double, 9> world_from_motion = {1, 0, 0, 0, 1, 0, 0, 0, 1};  // rotation from the motion's axes, row-major
+  int azimuth = 20;                // degrees, from where the motion is seen
+  std::string camera;              // empty: from there; front, turn, or a cam_param JSON whose cameras take turns
   double fps = 30;
   int size = 0;
+  bool release_names = false, reference = false;  // as GenerateOptions
 };
+/// Frame by frame: memory does not grow with the motion.
 std::vector<std::filesystem::path> animate(const AnimateOptions& options, const Say& say);
+
+struct InterpolateOptions {
+  std::filesystem::path model, output;
+  std::string from, to;           // avatar files, or seeds
+  int frames = 10;                // both ends among them
+  bool spherical = false;
+  int steps = 0;                  // as GenerateOptions, of the denoiser
+  std::string precision = "auto";
+  std::string camera;             // empty: front view; front, turn, or a cam_param JSON whose cameras take turns
+  double fps = 10;
+  int size = 0;
+};
+/// Between two seeds their noises are mixed and sampled; otherwise the planes and body shapes of the two avatars are mixed.
+std::vector<std::filesystem::path> interpolate(const InterpolateOptions& options, const Say& say);
 
 struct TransferOptions {
   std::filesystem::path model, output;
   std::filesystem::path base, top, bottom, hair, shoes;  // empty: the base's own
   int views = 36;
   int size = 0;
+  bool release_names = false, reference = false;  // as GenerateOptions
 };
 std::vector<std::filesystem::path> transfer(const TransferOptions& options, const Say& say);
 

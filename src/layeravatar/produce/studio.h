@@ -42,8 +42,16 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file);
 struct SamplingOptions {
   int steps = 50;
   std::string sampler = "ddim";   // or ddpm
+  double eta = 0;                 // of ddim
+  bool small_variance = false;    // of ddpm
   std::function<void(int, int)> progress;
 };
+
+/// `wanted`, or for 0 what the pack's profile takes: 25, and 50 as the release does with an official pack.
+int sampling_steps(const Studio& studio, int wanted);
+
+/// The initial noise of a seed, [12, h, 3h].
+torch::Tensor noise_of(const Studio& studio, std::uint64_t seed);
 
 /// One avatar per seed, with a default pack its skin settled under its clothes (avatar::settle_layers); each depends on its own seed alone, not on its neighbours in the batch.
 std::vector<avatar::Avatar> sample_avatars(const Studio& studio, const std::vector<std::uint64_t>& seeds, const SamplingOptions& options);
@@ -73,7 +81,8 @@ io::Image panels(const splat::RenderOutputs& outputs);
 /// Each pixel's component by the largest visible weight, 0 where less than half is covered; [H, W] uint8 labels 0..5.
 torch::Tensor label_map(const splat::RenderOutputs& outputs);
 
-splat::RenderOutputs render_view(const splat::Gaussians& gaussians, const geometry::Camera& camera, bool components);
+/// `empty_is_black`: components without Gaussians as the release leaves them; else background.
+splat::RenderOutputs render_view(const splat::Gaussians& gaussians, const geometry::Camera& camera, bool components, bool empty_is_black = false);
 
 /// Images of equal size in a grid, row by row, white where there are too few.
 io::Image tile(const std::vector<io::Image>& images, int columns);

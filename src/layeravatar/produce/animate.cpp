@@ -1,0 +1,35 @@
+#include <fmt/format.h>
+
+#include "layeravatar/core/atomic_folder.h"
+#include "layeravatar/core/error.h"
+#include "layeravatar/produce/command_parts.h"
+#include "layeravatar/produce/film.h"
+#include "layeravatar/produce/release_files.h"
+
+namespace layeravatar::produce {
+
+namespace fs = std::filesystem;
+
+std::vector<fs::path> animate(const AnimateOptions& o, const Say& say) {
+  if (o.motion.empty()) throw Error(ErrorKind::kConfig, "the motion has no frames");
+  if (!(o.fps > 0 && o.fps <= 240)) throw Error(ErrorKind::kConfig, fmt::format("fps = {}, must be in (0, 240]", o.fps));
+  const Studio studio = open_studio(o.model);
+  const int size = image_size(studio, o.size);
+  const FilmCameras cameras(o.camera, o.azimuth, size);
+  const avatar::Avatar one = read_any_avatar(studio, o.avatar);
+  const avatar::GaussianAttributes attributes = decode(studio, one.planes);
+  make_folder(o.output);
+  std::vector<fs::path> written;
+  Film film(o.output / "animation.mp4", o.fps, say);
+  for (std::size_t f = 0; f < o.motion.size(); ++f) {
+    const splat::Gaussians posed = pose(studio, attributes, one.betas, o.motion[f]);
+    const geometry::Camera camera = geometry::facing(cameras.at(f), o.world_from_motion);
+    const std::string name = o.release_names ? fmt::format("{}_{:03}", release_name(0), f) : fmt::format("frame_{:05}", f);
+    film.add(write_view(o.output / name, posed, camera, o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference));
+    if (f == 0) written.push_back(o.output / (name + ".png"));
+  }
+  film.commit(written);
+  return written;
+}
+
+}  // namespace layeravatar::produce

@@ -1,0 +1,30 @@
+// Pictures in the layout of the release's own (spec/model.md section 12.2), for programs that read them.
+#pragma once
+#include <torch/types.h>
+
+#include <filesystem>
+#include <string>
+
+#include "layeravatar/io/png.h"
+#include "layeravatar/splat/render.h"
+
+namespace layeravatar::produce {
+
+/// Full, body, top, hair, shoes, bottom side by side: [H, 6 W] RGBA, alpha 255, halves rounded to even.
+io::Image release_panels(const splat::RenderOutputs& outputs);
+/// Labels times 0.2 as the full image blends them on black, then the five alphas, [H, 6 W]: 8-bit grey, or in `false_colours` viridis
+/// from the least to the largest of these 8-bit values, RGBA; a constant picture gets the lowest colour.
+io::Image release_labels(const splat::RenderOutputs& outputs, bool false_colours);
+/// Planes [12, h, 3h] as [3h, 6h]: a row per layer, a column per even channel, each square upside down, viridis from -2 to 2.
+io::Image release_planes(const torch::Tensor& planes);
+
+/// "scene_scene_0003": the release's prefix is doubled.
+std::string release_name(int scene);
+
+/// What is written of a view: its picture, or the release's panels, or these and its labels.
+enum class ViewFiles { kPicture, kPanels, kPanelsAndLabels };
+/// `<stem>.png` and, for labels, `<stem>_seg.png`; returns the full picture. With `reference`, components without Gaussians are black as
+/// the release leaves them, not white, and labels have false colours.
+io::Image write_view(const std::filesystem::path& stem, const splat::Gaussians& gaussians, const geometry::Camera& camera, ViewFiles files, bool reference);
+
+}  // namespace layeravatar::produce
