@@ -86,7 +86,7 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--sampler", o->sampler, "ddim or ddpm");
   command->add_option("--eta", o->eta, "noise that ddim adds at each step, 0 (none) to 1");
   command->add_option("--ddpm-variance", o->ddpm_variance, "of ddpm's noise: large (the release's) or small");
-  command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it)");
+  command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it, fp32 with an official pack)");
   command->add_option("--noise", o->noise, "initial noise, .npy [count, 12, h, 3h], instead of the seed");
   command->add_option("--views", o->views, "pictures around each avatar");
   command->add_option("--cameras", o->cameras, "pictures from the cameras of a cam_param .json instead");
@@ -151,7 +151,7 @@ void add_interpolate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--frames", o->frames, "pictures, both ends among them");
   command->add_flag("--spherical", o->spherical, "along the arc between the noises, or the planes, instead of straight");
   command->add_option("--steps", o->steps, "sampling steps, 1..1000 (0: 25, or 50 with an official pack)");
-  command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it)");
+  command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it, fp32 with an official pack)");
   command->add_option("--camera", o->camera, "front, turn, or a cam_param .json whose cameras take turns (default: straight from the front)");
   command->add_option("--fps", o->fps, "frames a second of the film");
   command->add_option("--size", o->size, "pixels of the pictures (0: the pack's)");

@@ -84,7 +84,7 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     throw Error(ErrorKind::kConfig, fmt::format("ddpm-variance = {}, must be small or large", o.ddpm_variance));
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
-  if (studio.unet) studio.unet->set_precision(diffusion::precision_named(o.precision));
+  set_precision(studio, o.precision);
   const int steps = sampling_steps(studio, o.steps);
   if (o.sampler == "ddpm" && steps < studio.schedule.size())
     say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", steps, studio.schedule.size()));

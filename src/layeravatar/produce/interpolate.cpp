@@ -86,7 +86,7 @@ std::vector<fs::path> interpolate(const InterpolateOptions& o, const Say& say) {
   require_range("frames", o.frames, 1, kMostFrames);
   if (!(o.fps > 0 && o.fps <= 240)) throw Error(ErrorKind::kConfig, fmt::format("fps = {}, must be in (0, 240]", o.fps));
   const Studio studio = open_studio(o.model);
-  if (studio.unet) studio.unet->set_precision(diffusion::precision_named(o.precision));
+  set_precision(studio, o.precision);
   const int size = image_size(studio, o.size);
   const FilmCameras cameras(o.camera, 0, size), small(o.camera, 0, std::min(size, kCell));
   SamplingOptions sampling;

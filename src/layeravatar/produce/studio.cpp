@@ -9,6 +9,7 @@
 #include "layeravatar/avatar/layer_order.h"
 #include "layeravatar/avatar/settle_layers.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/precision.h"
 #include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/io/label_colours.h"
 #include "layeravatar/nn/named_tensors.h"
@@ -44,6 +45,12 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
     s.unet->eval();
   }
   return s;
+}
+
+void set_precision(const Studio& s, const std::string& name) {
+  const bool exact = name == "auto" && s.config.profile == "official";
+  const diffusion::Precision wanted = diffusion::precision_named(exact ? "fp32" : name);
+  if (s.unet) s.unet->set_precision(wanted);
 }
 
 Studio open_studio(const std::filesystem::path& pack_file) { return make_studio(avatar::read_pack(pack_file), pack_file.string()); }

@@ -39,6 +39,10 @@ struct Studio {
 Studio open_studio(const std::filesystem::path& pack_file);
 Studio make_studio(const avatar::ModelPack& pack, const std::string& file);
 
+/// Of the denoiser: fp32, bf16 or auto, which is fp32 with an official pack, whose numbers are the release's, and bf16 with others where
+/// the processor has it. Throws Error(kConfig) for another name.
+void set_precision(const Studio& studio, const std::string& name);
+
 struct SamplingOptions {
   int steps = 50;
   std::string sampler = "ddim";   // or ddpm

@@ -136,7 +136,7 @@ std::vector<std::pair<std::string, double>> evaluate(const EvaluationFiles& file
   if (read_config(files.run).held_out.empty()) throw Error(ErrorKind::kConfig, "held-out: no views are held out; nothing to evaluate on");
   const Subject subject = files.model.empty() ? subject_of_run(files.run, say) : subject_of_pack(files, say);
   const produce::Studio& studio = subject.studio;
-  if (studio.unet) studio.unet->set_precision(diffusion::precision_named("auto"));  // as `generate` does
+  produce::set_precision(studio, "auto");  // as `generate` does
   const auto& held_out = subject.dataset->held_out_views();
   const torch::NoGradGuard no_grad;
   std::vector<torch::Tensor> planes;
