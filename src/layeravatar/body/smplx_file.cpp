@@ -1,7 +1,10 @@
 #include "layeravatar/body/smplx_file.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <fstream>
+#include <memory>
 #include <utility>
 
 #include "layeravatar/core/error.h"
@@ -121,14 +124,35 @@ SmplxFile read_model(const ArraySource& file) {
   for (auto& warning : body_model_warnings(m)) out.warnings.push_back(std::move(warning));
   return out;
 }
+
+std::vector<float> finite(const ArraySource& file, const std::string& key, const std::vector<std::int64_t>& shape) {
+  std::vector<float> out = io::to_floats(need(file, key, shape));
+  if (!std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x); }))
+    reject(file, "array '" + key + "' contains non-finite numbers");
+  return out;
+}
+
+std::unique_ptr<ArraySource> open_model(const std::filesystem::path& path) {
+  std::string start(4, '\0');
+  std::ifstream(path, std::ios::binary).read(start.data(), static_cast<std::streamsize>(start.size()));
+  if (start == "PK\3\4" || path.extension() == ".npz") return std::make_unique<NpzSource>(path);
+  return std::make_unique<PickleSource>(path);
+}
 }  // namespace
 
 SmplxFile read_smplx_npz(const std::filesystem::path& path) { return read_model(NpzSource(path)); }
 
-SmplxFile read_smplx(const std::filesystem::path& path) {
-  std::string start(4, '\0');
-  std::ifstream(path, std::ios::binary).read(start.data(), static_cast<std::streamsize>(start.size()));
-  return start == "PK\3\4" || path.extension() == ".npz" ? read_smplx_npz(path) : read_model(PickleSource(path));
+SmplxFile read_smplx(const std::filesystem::path& path) { return read_model(*open_model(path)); }
+
+HandPca read_hand_pca(const std::filesystem::path& path) {
+  const auto file = open_model(path);
+  HandPca out;
+  out.left_components = finite(*file, "hands_componentsl", {45, 45});
+  out.right_components = finite(*file, "hands_componentsr", {45, 45});
+  const auto left = finite(*file, "hands_meanl", {45}), right = finite(*file, "hands_meanr", {45});
+  std::copy(left.begin(), left.end(), out.left_mean.begin());
+  std::copy(right.begin(), right.end(), out.right_mean.begin());
+  return out;
 }
 
 }  // namespace layeravatar::body
