@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "layeravatar/body/smplx_format.h"
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
@@ -17,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *kParamFile = "smplx/smplx_param.npy", *kManifestFile = "manifest.json";
+constexpr const char *kParamFile = "smplx/smplx_param.npy", *kReleaseParamFile = "smplx/smplx_param.pkl",
+                     *kManifestFile = "manifest.json";
 
 [[noreturn]] void reject(const fs::path& file, const std::string& what) {
   throw Error(ErrorKind::kInput, file.string() + ": " + what);
@@ -97,13 +99,13 @@ Cut person_box(const io::Image& rgb, const std::vector<std::uint8_t>& labels) {
 }
 
 body::PoseParams read_params(const fs::path& folder) {
-  const fs::path file = folder / kParamFile;
-  const io::Array params = io::read_npy(file);
-  try {
-    return body::pose_from_vector(io::to_floats(params));
-  } catch (const Error& e) {
-    reject(file, e.what());
-  }
+  if (fs::exists(folder / kParamFile) || !fs::exists(folder / kReleaseParamFile))
+    return body::read_unified_params(folder / kParamFile);
+  body::PoseParams out = body::read_unified_params(folder / kReleaseParamFile);
+  const fs::path calibration = folder / "pose/000_001.json";  // where the release's loader takes the scale from
+  if (fs::exists(calibration))
+    out.scale = static_cast<float>(body::parse_calibration(read_file(calibration), calibration.string()).scale);
+  return out;
 }
 
 std::vector<std::string> view_names(const fs::path& folder) {
