@@ -106,24 +106,6 @@ TEST(SmplxFormat, UnifiedPicklesOfTheReleaseAreTheRecordedOutputs) {
   }
 }
 
-// Section 3.1 with section 19: twelve components, the mean on top.
-TEST(SmplxFormat, ComponentsAreTheRecordedPoses) {
-  const io::ArrayMap lbs = io::read_npz(kGoldenFolder + "/body/e_lbs.npz");
-  const HandPca hands = read_hand_pca(kGoldenFolder + "/body/SMPLX_NEUTRAL.npz");
-  const auto left = io::to_floats(lbs.at("pca12.left_hand_pose")), right = io::to_floats(lbs.at("pca12.right_hand_pose"));
-  const auto want = io::to_floats(lbs.at("pca12.full_pose"));
-  for (std::size_t b = 0; b < 4; ++b) {
-    SmplxFit fit;
-    fit.left_hand.assign(left.begin() + static_cast<long>(12 * b), left.begin() + static_cast<long>(12 * b + 12));
-    fit.right_hand.assign(right.begin() + static_cast<long>(12 * b), right.begin() + static_cast<long>(12 * b + 12));
-    const PoseParams got = unify_fit(fit, FitSource::kThuman20, hands, {});
-    for (std::size_t i = 0; i < 45; ++i) {
-      EXPECT_NEAR(got.left_hand[i], want[165 * b + 75 + i], 2e-6) << b << " " << i;
-      EXPECT_NEAR(got.right_hand[i], want[165 * b + 120 + i], 2e-6) << b << " " << i;
-    }
-  }
-}
-
 TEST(SmplxFormat, ByHand) {
   HandPca hands;
   hands.left_components.assign(45 * 45, 0.0F);
