@@ -196,8 +196,7 @@ Scene read_scene(const fs::path& folder, int image_size) {
     SceneView view;
     view.name = name;
     const fs::path pose_file = folder / "pose" / (name + ".json"), rgb_file = folder / "rgb" / (name + ".png");
-    const auto matrices = geometry::parse_cam_param(read_file(pose_file), pose_file.string());
-    if (matrices.size() != 1) reject(pose_file, fmt::format("expected 1 camera, found {}", matrices.size()));
+    const auto matrices = geometry::parse_cam_param(read_file(pose_file), pose_file.string(), 1);
     view.camera = {geometry::invert_rigid(matrices[0]), 5000.0 * image_size / 1024.0, image_size, image_size};
     const io::Image rgb = read_picture(rgb_file, image_size);
     if (rgb.channels < 3) reject(rgb_file, fmt::format("expected 3 or 4 channels, found {}", rgb.channels));

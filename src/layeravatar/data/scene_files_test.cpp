@@ -158,6 +158,14 @@ TEST_F(SceneFiles, SaysWhatIsWrong) {
   write_small_scene(scene, 1);
   EXPECT_EQ(message_of(ErrorKind::kInput, [&] { (void)read_scene(scene, 32); }),
             (scene / "rgb/000_000.png").string() + ": expected 32x32, found 16x16");
+  const io::Image good_picture = io::read_png(scene / "rgb/000_000.png");
+  io::write_png(scene / "rgb/000_000.png", {16, 16, 1, std::vector<std::uint8_t>(256)});
+  EXPECT_EQ(read_error(), (scene / "rgb/000_000.png").string() + ": expected 3 or 4 channels, found 1");
+  io::write_png(scene / "rgb/000_000.png", good_picture);
+  const std::string good_pose = read_file(scene / "pose/000_000.json");
+  write_file(scene / "pose/000_000.json", R"({"cam_param": [[1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1], [1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]]})");
+  EXPECT_EQ(read_error(), (scene / "pose/000_000.json").string() + ": expected 1 camera, found 2");
+  write_file(scene / "pose/000_000.json", good_pose);
   const fs::path masks = scene / "seg/000_000_0.png", labels = scene / "seg/000_000_1.png";
   const io::Image good_masks = io::read_png(masks), good_labels = io::read_png(labels);
   const std::size_t top = 3 * (3 * 16 + 3);  // the pixel with label 2
