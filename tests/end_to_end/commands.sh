@@ -121,6 +121,7 @@ expect "code as avatar of another pack" 3 "'param.code_'; expected (12, 96, 288)
 printf "cos\nsystem\n(S'touch %s/made'\ntR." "$work" >"$work/evil.pkl"
 expect "a pickle that wants to run" 3 "refusing to load 'os.system' from a pickle" "$program" info "$work/evil.pkl"
 check "nothing ran" absent "$work/made"
+check "the form of an error" grep -q "^layeravatar: error: $work/evil.pkl: refusing" "$work/err"
 expect "template of another body" 3 "expected 10475 vertices, found 300" "$program" template "${small_template[@]}" --flame-masks "$masks" -o "$work/x"
 expect "masks of another kind" 3 "commands.sh: not a pickle" "$program" template "${small_template[@]}" --flame-masks "$here/commands.sh" --custom -o "$work/x"
 expect "sources that are missing" 3 "smplx_vert_segmentation.json: cannot open" "$program" template "${small_template[@]}" --sources "$work" --custom -o "$work/x"

@@ -60,10 +60,10 @@ void read_motion(const MotionFlags& flags, produce::AnimateOptions& options, boo
   }
   if (flags.file.extension() != ".pkl" && flags.file.extension() != ".npz")
     throw Error(ErrorKind::kConfig, name + ": motions of this kind are not read; .bvh, .pkl and .npz work");
-  body::MeanHands mean;
-  if (flags.relative_hands) mean = body::read_mean_hands(flags.smplx);
+  body::HandPca hands;
+  if (flags.relative_hands) hands = body::read_hand_pca(flags.smplx);
   body::Motion motion = body::read_motion(
-      flags.file, {flags.start, flags.frames, flags.stride, flags.with_translation, flags.relative_hands ? &mean : nullptr});
+      flags.file, {flags.start, flags.frames, flags.stride, flags.with_translation, flags.relative_hands ? &hands : nullptr});
   for (const std::string& warning : motion.warnings) std::fputs(fmt::format("layeravatar: warning: {}: {}\n", name, warning).c_str(), stderr);
   options.motion = std::move(motion.frames);
   options.world_from_motion = body::world_from_motion(motion.kind);

@@ -109,10 +109,10 @@ int main(int argc, char** argv) {
   try {
     return layeravatar::app::run(argc, argv);
   } catch (const layeravatar::Error& e) {
-    std::fprintf(stderr, "layeravatar: %s\n", e.what());
+    std::fprintf(stderr, "layeravatar: error: %s\n", e.what());
     return e.exit_code();
   } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "layeravatar: out of memory\n");
+    std::fprintf(stderr, "layeravatar: error: out of memory\n");
     return static_cast<int>(layeravatar::ErrorKind::kDevice);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "layeravatar: internal error: %s\n", e.what());

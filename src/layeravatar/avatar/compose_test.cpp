@@ -68,6 +68,28 @@ TEST(Composer, ReleaseRuleStepByStep) {
   for (const std::int64_t c : {0, 4, 5, 6, 7, 8, 9, 10, 11, 12}) EXPECT_EQ(rows_of(out, c), others);
 }
 
+// One body point (the foot) under a shoe, a top and a bottom: shoes first, the top over them, the bottom over both.
+TEST(Composer, LaterStepsWinWhereShoesTopAndBottomMeet) {
+  const std::size_t foot = 5, shoe = 8, bottom = 11, top = 13;
+  templates::LayeredTemplate all = small_template();
+  const auto place = [](templates::LayeredTemplate& t, std::size_t point, float x) {
+    t.positions[3 * point] = x, t.positions[3 * point + 1] = 0.02F, t.positions[3 * point + 2] = 0;
+  };
+  place(all, top, 0.02F);
+  templates::LayeredTemplate no_bottom = all;
+  place(no_bottom, bottom, 0.6F);
+  no_bottom.positions[3 * bottom + 1] = 1.3F;  // at the hand
+  templates::LayeredTemplate shoes_only = no_bottom;
+  shoes_only.positions[3 * top] = 0.6F, shoes_only.positions[3 * top + 1] = 1.3F;
+  ASSERT_EQ(all.labels[shoe], 4);
+  const auto row = [&](const templates::LayeredTemplate& t) {
+    return rows_of(Composer(t).compose_official(telling_samples(14)), 2)[foot];
+  };
+  EXPECT_EQ(row(all), 2);
+  EXPECT_EQ(row(no_bottom), 1);
+  EXPECT_EQ(row(shoes_only), 4);
+}
+
 TEST(Composer, DefaultRuleTakesOnlyWhatIsGiven) {
   const Composer composer(small_template());
   const torch::Tensor samples = telling_samples(14);

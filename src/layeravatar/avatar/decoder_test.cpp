@@ -4,13 +4,20 @@
 #include <omp.h>
 #include <torch/torch.h>
 
+#include <cmath>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <vector>
 
 #include "layeravatar/avatar/plane_activation.h"
 #include "layeravatar/avatar/tv_loss.h"
+#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
+#include "layeravatar/io/torch_file.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/testing/deterministic_values.h"
 
@@ -68,6 +75,57 @@ TEST(Decoder, RecordedAttributes) {
     expect_near(a.rgb, golden("eval.rgb")[s], 2e-5, "rgb");
     expect_near(a.radius, golden("eval.radius")[s], 2e-5, "radius");
     expect_near(a.rotation, golden("eval.rot")[s], 2e-5, "rotation");
+  }
+}
+
+TEST(Decoder, HasTheReleasesNamesAndShapes) {
+  std::map<std::string, std::vector<std::int64_t>> found;
+  const Decoder decoder;
+  for (const auto& p : decoder.named_parameters()) found[p.key()] = p.value().sizes().vec();
+  for (const auto& b : decoder.named_buffers()) found[b.key()] = b.value().sizes().vec();
+  auto want = nlohmann::json::parse(read_file(LAV_GOLDEN_DIR "/avatar/d_decoder_params.json"));
+  want.erase("aabb");  // unused
+  EXPECT_EQ(found, (want.get<std::map<std::string, std::vector<std::int64_t>>>()));
+}
+
+// Section 15.3: parameters and statistics follow from sines, the planes are those of a demo file.
+TEST(Decoder, OfficialCodeGivesTheSpecifiedMaps) {
+  const char* const folder = std::getenv("LAYERAVATAR_OFFICIAL_DEMO");
+  if (folder == nullptr) GTEST_SKIP() << "set LAYERAVATAR_OFFICIAL_DEMO to the folder demo/ of the public code (not in the repository)";
+  const torch::NoGradGuard no_grad;
+  Decoder decoder;
+  std::map<std::string, torch::Tensor> sorted;
+  for (const auto& p : decoder.named_parameters()) sorted[p.key()] = p.value();
+  for (const auto& b : decoder.named_buffers()) sorted[b.key()] = b.value();
+  ASSERT_EQ(sorted.size(), 22U);
+  int k = -1;
+  for (auto& [name, value] : sorted) {
+    ++k;
+    if (name.ends_with("num_batches_tracked")) continue;
+    torch::Tensor s = torch::sin(torch::arange(value.numel(), torch::kFloat64) * 0.37 + 0.11 * k).reshape(value.sizes());
+    if (value.dim() >= 2)
+      s = s * (2.0 / std::sqrt(static_cast<double>(value.numel() / value.size(0))));
+    else if (name.ends_with("running_var"))
+      s = 1 + 0.5 * s;
+    else
+      s = name.ends_with("weight") ? 1 + 0.1 * s : 0.1 * s;
+    value.copy_(s);
+  }
+  decoder.eval();
+  const io::PickleValue code = io::read_torch_file(std::filesystem::path(folder) / "transfer/scene_0026.pth");
+  const torch::Tensor map = decoder.attribute_map(tensor::to_tensor(code.array()).unsqueeze(0));
+  const double means[13] = {0.5720043, 0.2288801, 0.430273, 0.0311247, 0.6428993, 0.3819804, 0.6667745,
+                            0.6576668, 0.3785625, 0.664458, 0.3876936, 0.63043, 0.4146641};
+  const double at_seam[13] = {0.57281, 0.232574, 0.429029, 0.027138, 0.643591, 0.380123, 0.669527,
+                              0.659371, 0.375731, 0.668018, 0.38323, 0.63527, 0.40948};
+  const double at_corner[13] = {0.576121, 0.242586, 0.44735, 0.021442, 0.64312, 0.384818, 0.66138,
+                                0.655162, 0.384096, 0.656756, 0.398089, 0.618662, 0.427896};
+  const std::vector<float> uvs = {1.F / 3, 0.5F, 0.999F, 0.001F};
+  const torch::Tensor samples = MapSampler(uvs).sample(map)[0];
+  for (std::int64_t c = 0; c < 13; ++c) {
+    EXPECT_NEAR(map[0][c].mean().item<double>(), means[c], 2e-6) << c;
+    EXPECT_NEAR(samples[0][c].item<double>(), at_seam[c], 2e-6) << c;
+    EXPECT_NEAR(samples[1][c].item<double>(), at_corner[c], 2e-6) << c;
   }
 }
 
@@ -224,6 +282,43 @@ TEST(TvLoss, ValueAndGradientMatchTheFormula) {
   (want * 3.0).backward();
   EXPECT_LE((map.grad() - twin.grad()).abs().max().item<double>(), 1e-6 * twin.grad().abs().max().item<double>());
   EXPECT_THROW(tv_loss(torch::zeros({1, 13, 4, 11})), Error);
+}
+
+// The recorded runs apply the loss to planes that are weighted already; ours weighs them itself, so the weights are undone.
+// Channels of weight zero cannot be: their part of the sum is added by hand.
+TEST(TvLoss, RecordedValueAndGradient) {
+  const io::ArrayMap arrays = io::read_npz(LAV_GOLDEN_DIR "/train/h_losses.npz");
+  const auto get = [&](const std::string& name) { return tensor::to_tensor(arrays.at(name)); };
+  const auto squares = [](const torch::Tensor& t) {
+    return (t.diff(1, -1).square().sum() + t.diff(1, -2).square().sum()).item<double>();
+  };
+  const torch::Tensor planes = get("attrmap").reshape({2, 3, 13, 16, 16});
+  const torch::Tensor undo = torch::tensor({1.F, .5F, .5F, .5F, 0.F, 0.F, 0.F, 0.F, 0.F, 0.F, .5F, .5F, .5F}).reshape({1, 13, 1, 1});
+  const torch::Tensor side_by_side = torch::cat({planes.select(1, 0), planes.select(1, 1), planes.select(1, 2)}, 3);
+  torch::Tensor map = (side_by_side * undo).requires_grad_(true);
+  const torch::Tensor loss = 0.5 * tv_loss(map);
+  loss.backward();
+  const double unseen = 0.5 * squares(planes.slice(2, 4, 10)) / (2 * 39 * 256);
+  for (const std::string run : {"full1024", "px16"}) {
+    const double want = get(run + ".reg_loss").item<double>();
+    EXPECT_NEAR(loss.item<double>() + unseen, want, 1e-5 * want) << run;
+    const torch::Tensor recorded = get(run + ".grad_attrmap").reshape({2, 3, 13, 16, 16});
+    for (std::int64_t plane = 0; plane < 3; ++plane) {
+      const torch::Tensor got = map.grad().slice(3, 16 * plane, 16 * plane + 16) * undo;
+      const torch::Tensor expected = recorded.select(1, plane) * (undo != 0);
+      expect_near(got, expected, 2e-5, run);
+    }
+  }
+  // Another size: three channels as the opacity of three planes.
+  const torch::Tensor small = get("tv.in");
+  torch::Tensor opacity = torch::zeros({2, 13, 7, 27});
+  for (std::int64_t plane = 0; plane < 3; ++plane) opacity.select(1, 0).slice(2, 9 * plane, 9 * plane + 9) = small.select(1, plane);
+  opacity.requires_grad_(true);
+  const torch::Tensor scaled = tv_loss(opacity) * 13.0;  // a mean over 39 channels, not 3
+  scaled.backward();
+  EXPECT_NEAR(scaled.item<double>(), get("tv.p2").item<double>(), 1e-5 * get("tv.p2").item<double>());
+  for (std::int64_t plane = 0; plane < 3; ++plane)
+    expect_near(opacity.grad().select(1, 0).slice(2, 9 * plane, 9 * plane + 9), get("tv.p2.grad").select(1, plane), 2e-5, "gradient");
 }
 
 TEST(TvLoss, ConformanceOfTheSpec) {

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "layeravatar/body/body_model.h"
-#include "layeravatar/body/smplx_file.h"
+#include "layeravatar/body/smplx_format.h"
 #include "layeravatar/body/weight_volume.h"
 #include "layeravatar/io/npy.h"
 
@@ -43,27 +43,32 @@ void expect_row(const std::string& name, const std::vector<float>& found, const 
   EXPECT_LE(worst, 2e-5 * largest) << name << " " << b;
 }
 
+PoseParams recorded_input(const Arrays& a, std::size_t b) {
+  const auto fill = [&](const char* name, auto& part) {
+    const auto& values = a.at(std::string("in.") + name);
+    for (std::size_t i = 0; i < part.size(); ++i) part[i] = static_cast<float>(values[b * part.size() + i]);
+  };
+  PoseParams p;
+  fill("global_orient", p.global_orient);
+  fill("body_pose", p.body_pose);
+  fill("jaw_pose", p.jaw);
+  fill("leye_pose", p.leye);
+  fill("reye_pose", p.reye);
+  fill("left_hand_pose", p.left_hand);
+  fill("right_hand_pose", p.right_hand);
+  fill("betas", p.betas);
+  fill("expression", p.expression);
+  fill("transl", p.transl);
+  return p;
+}
+
 TEST(BodyGolden, ForwardPassOfFourBodies) {
   const BodyModel m = golden_body();
   EXPECT_EQ(m.vertex_count(), 300);
   EXPECT_EQ(m.face_count(), 590);
   const Arrays a = read_golden("e_lbs.npz");
   for (std::size_t b = 0; b < 4; ++b) {
-    const auto fill = [&](const char* name, auto& part) {
-      const auto& values = a.at(std::string("in.") + name);
-      for (std::size_t i = 0; i < part.size(); ++i) part[i] = static_cast<float>(values[b * part.size() + i]);
-    };
-    PoseParams p;
-    fill("global_orient", p.global_orient);
-    fill("body_pose", p.body_pose);
-    fill("jaw_pose", p.jaw);
-    fill("leye_pose", p.leye);
-    fill("reye_pose", p.reye);
-    fill("left_hand_pose", p.left_hand);
-    fill("right_hand_pose", p.right_hand);
-    fill("betas", p.betas);
-    fill("expression", p.expression);
-    fill("transl", p.transl);
+    const PoseParams p = recorded_input(a, b);
     const PosedBody found = pose(m, p);
     expect_row("flat.vertices", found.vertices, a, b);
     expect_row("flat.A", found.transforms, a, b);
@@ -74,6 +79,55 @@ TEST(BodyGolden, ForwardPassOfFourBodies) {
     const auto full = full_pose(p);
     expect_row("flat.full_pose", {full.begin(), full.end()}, a, b);
     expect_row("flat.betas_out", {found.shape.begin(), found.shape.end()}, a, b);
+    // Joints and transforms that leave the translation out; blended transforms of every tenth vertex.
+    std::vector<float> joints = found.joints, transforms = found.transforms, blended;
+    for (std::size_t i = 0; i < joints.size(); ++i) joints[i] -= p.transl[i % 3];
+    for (std::size_t j = 0; j < kJoints; ++j)
+      for (std::size_t r = 0; r < 3; ++r) transforms[16 * j + 4 * r + 3] -= p.transl[r];
+    for (std::size_t v = 0; v < 300; v += 10)
+      for (std::size_t e = 0; e < 16; ++e) {
+        double sum = 0;
+        for (std::size_t j = 0; j < kJoints; ++j) sum += static_cast<double>(m.weights[kJoints * v + j]) * static_cast<double>(found.transforms[16 * j + e]);
+        blended.push_back(static_cast<float>(sum));
+      }
+    expect_row("flat.J_transformed", joints, a, b);
+    expect_row("flat.A_notransl", transforms, a, b);
+    expect_row("flat.T", blended, a, b);
+    PoseParams plain = p;
+    plain.expression = {};
+    std::vector<float> shaped = pose(m, plain).shape_offset;
+    for (std::size_t i = 0; i < shaped.size(); ++i) shaped[i] += m.v_template[i];
+    expect_row("flat.v_shaped", shaped, a, b);  // of the betas alone
+  }
+}
+
+// Hands relative to the mean hand, as 45 numbers and as twelve components, made absolute by the conversion of fits.
+TEST(BodyGolden, HandsRelativeToTheMean) {
+  const BodyModel m = golden_body();
+  const HandPca hands = read_hand_pca(LAV_GOLDEN_DIR "/body/SMPLX_NEUTRAL.npz");
+  const Arrays a = read_golden("e_lbs.npz");
+  for (std::size_t b = 0; b < 4; ++b) {
+    const PoseParams p = recorded_input(a, b);
+    for (const std::string run : {"mean", "pca12"}) {
+      SmplxFit fit;
+      fit.left_hand.assign(p.left_hand.begin(), p.left_hand.end());
+      fit.right_hand.assign(p.right_hand.begin(), p.right_hand.end());
+      if (run == "pca12") {
+        const auto left = narrow(a.at("pca12.left_hand_pose")), right = narrow(a.at("pca12.right_hand_pose"));
+        fit.left_hand.assign(left.begin() + static_cast<long>(12 * b), left.begin() + static_cast<long>(12 * b + 12));
+        fit.right_hand.assign(right.begin() + static_cast<long>(12 * b), right.begin() + static_cast<long>(12 * b + 12));
+      }
+      const PoseParams absolute = unify_fit(fit, FitSource::kThuman20, hands, {});
+      PoseParams q = p;
+      q.left_hand = absolute.left_hand;
+      q.right_hand = absolute.right_hand;
+      const auto full = full_pose(q);
+      expect_row(run + ".full_pose", {full.begin(), full.end()}, a, b);
+      const PosedBody found = pose(m, q);
+      expect_row(run + ".vertices", found.vertices, a, b);
+      if (run == "mean") expect_row("mean.A", found.transforms, a, b);
+      if (run == "mean") expect_row("mean.pose_offset", found.pose_offset, a, b);
+    }
   }
 }
 

@@ -58,22 +58,6 @@ int usual_view(MotionKind kind) { return kind == MotionKind::kAmass ? 10 : 1; }
 
 std::int64_t usual_stride(MotionKind kind) { return kind == MotionKind::kAmass ? 8 : 1; }
 
-MeanHands read_mean_hands(const std::filesystem::path& smplx) {
-  const auto file = open_arrays(smplx);
-  MeanHands out;
-  const auto fill = [&](const char* key, std::array<float, 45>& hand) {
-    if (!file->contains(key)) reject(*file, fmt::format("array '{}' is missing; is this an SMPL-X v1.1 model?", key));
-    const auto values = io::to_floats(file->read(key));
-    if (values.size() != hand.size()) reject(*file, fmt::format("'{}' has {} numbers; expected 45", key, values.size()));
-    for (const float v : values)
-      if (!std::isfinite(v)) reject(*file, fmt::format("array '{}' contains non-finite numbers", key));
-    std::copy(values.begin(), values.end(), hand.begin());
-  };
-  fill("hands_meanl", out.left);
-  fill("hands_meanr", out.right);
-  return out;
-}
-
 Motion motion_from(const ArraySource& file, MotionKind kind, const MotionOptions& options) {
   const bool amass = kind == MotionKind::kAmass;
   const std::span<const Part> parts = amass ? std::span<const Part>(kAmassParts) : kXAvatarParts;
@@ -123,9 +107,9 @@ Motion motion_from(const ArraySource& file, MotionKind kind, const MotionOptions
     PoseParams pose = pose_from_vector(vector);
     for (std::size_t k = 0; k < 3 && !path.empty(); ++k)
       pose.transl[k] += path[static_cast<std::size_t>(3 * f) + k] - path[static_cast<std::size_t>(3 * options.start) + k];
-    for (std::size_t k = 0; k < 45 && options.mean_hands != nullptr; ++k) {
-      pose.left_hand[k] += options.mean_hands->left[k];
-      pose.right_hand[k] += options.mean_hands->right[k];
+    for (std::size_t k = 0; k < 45 && options.hands != nullptr; ++k) {
+      pose.left_hand[k] += options.hands->left_mean[k];
+      pose.right_hand[k] += options.hands->right_mean[k];
     }
     out.frames.push_back(pose);
   }

@@ -8,6 +8,7 @@
 
 #include "layeravatar/body/array_source.h"
 #include "layeravatar/body/pose_params.h"
+#include "layeravatar/body/smplx_file.h"
 
 namespace layeravatar::body {
 
@@ -24,19 +25,12 @@ int usual_view(MotionKind kind);
 /// Every n-th frame is taken unless told otherwise: 1 and 8.
 std::int64_t usual_stride(MotionKind kind);
 
-/// Rotation vectors of a body's relaxed hands, which some files leave out of their own.
-struct MeanHands {
-  std::array<float, 45> left{}, right{};
-};
-/// `hands_meanl` and `hands_meanr` of an SMPL-X file. Throws Error(kInput) when one is missing or of another size.
-MeanHands read_mean_hands(const std::filesystem::path& smplx);
-
 struct MotionOptions {
   std::int64_t start = 0;
   std::int64_t frames = 0;                // 0: as many as there are
   std::int64_t stride = 0;                // 0: usual_stride
   bool with_translation = false;          // the path of `trans` or `transl`, from the first frame taken
-  const MeanHands* mean_hands = nullptr;  // added to the hands
+  const HandPca* hands = nullptr;         // its means are added: some files hold hands relative to the relaxed hand
 };
 
 struct Motion {

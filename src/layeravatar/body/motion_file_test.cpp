@@ -120,12 +120,11 @@ TEST(MotionFile, RelativeHandsGetTheMeanHandOfTheModel) {
   const std::string smplx = LAV_GOLDEN_DIR "/body/SMPLX_NEUTRAL.npz";
   const io::NpzReader file(smplx);
   const auto left = io::to_floats(file.read("hands_meanl")), right = io::to_floats(file.read("hands_meanr"));
-  const MeanHands mean = read_mean_hands(smplx);
-  const Motion m = read(x_avatar(1), MotionKind::kXAvatar, {.mean_hands = &mean});
+  const HandPca hands = read_hand_pca(smplx);
+  const Motion m = read(x_avatar(1), MotionKind::kXAvatar, {.hands = &hands});
   EXPECT_FLOAT_EQ(m.frames[0].left_hand[7], 1000.07F + left[7]);
   EXPECT_FLOAT_EQ(m.frames[0].right_hand[44], 2000.44F + right[44]);
   EXPECT_NE(left[7], right[7]);
-  EXPECT_THROW((void)read_mean_hands(LAV_GOLDEN_DIR "/body/e_lbs.npz"), Error);
 }
 
 TEST(MotionFile, MotionsStandUprightInTheWorld) {

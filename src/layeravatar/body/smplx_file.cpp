@@ -1,5 +1,7 @@
 #include "layeravatar/body/smplx_file.h"
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <utility>
 
@@ -79,10 +81,28 @@ SmplxFile read_model(const ArraySource& file) {
   for (auto& warning : body_model_warnings(m)) out.warnings.push_back(std::move(warning));
   return out;
 }
+
+std::vector<float> finite(const ArraySource& file, const std::string& key, const std::vector<std::int64_t>& shape) {
+  std::vector<float> out = io::to_floats(need(file, key, shape));
+  if (!std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x); }))
+    reject(file, "array '" + key + "' contains non-finite numbers");
+  return out;
+}
 }  // namespace
 
 SmplxFile read_smplx_npz(const std::filesystem::path& path) { return read_model(NpzSource(io::NpzReader(path))); }
 
 SmplxFile read_smplx(const std::filesystem::path& path) { return read_model(*open_arrays(path)); }
+
+HandPca read_hand_pca(const std::filesystem::path& path) {
+  const auto file = open_arrays(path);
+  HandPca out;
+  out.left_components = finite(*file, "hands_componentsl", {45, 45});
+  out.right_components = finite(*file, "hands_componentsr", {45, 45});
+  const auto left = finite(*file, "hands_meanl", {45}), right = finite(*file, "hands_meanr", {45});
+  std::copy(left.begin(), left.end(), out.left_mean.begin());
+  std::copy(right.begin(), right.end(), out.right_mean.begin());
+  return out;
+}
 
 }  // namespace layeravatar::body

@@ -1,5 +1,6 @@
 // SMPL-X model files, .npz and .pkl (spec/body_and_data.md section 2).
 #pragma once
+#include <array>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -18,5 +19,16 @@ struct SmplxFile {
 /// where there are fewer than 400. Throws Error(kInput) with the messages of section 15.
 SmplxFile read_smplx(const std::filesystem::path& path);
 SmplxFile read_smplx_npz(const std::filesystem::path& path);
+
+/// Hand poses of an SMPL-X file, which fits with few numbers a hand are relative to: 15 rotation vectors, radians.
+struct HandPca {
+  std::vector<float> left_components;   // [45, 45], a component per row
+  std::vector<float> right_components;  // [45, 45]
+  std::array<float, 45> left_mean{};
+  std::array<float, 45> right_mean{};
+};
+
+/// `hands_componentsl`, `hands_componentsr`, `hands_meanl`, `hands_meanr`; nothing else needs them. Errors as above.
+HandPca read_hand_pca(const std::filesystem::path& path);
 
 }  // namespace layeravatar::body

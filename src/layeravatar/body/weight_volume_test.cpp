@@ -67,6 +67,26 @@ TEST_F(WeightVolumeTest, NodesAreTheInverseDistanceMeanOfTheTenNearest) {
   }
 }
 
+// Ten vertices with a joint each, nine of them beyond 0.1 m of a node: they share 1 / 0.1 each, the tenth has one over its
+// own distance, which counts as 3e-5 at least.
+TEST_F(WeightVolumeTest, DistancesOfNodesAreClampedAtBothEnds) {
+  std::vector<float> vertices(30), weights(10 * kJoints);
+  for (std::size_t v = 0; v < 10; ++v) weights[v * kJoints + v] = 1;
+  for (std::size_t v = 1; v < 10; ++v) vertices[3 * v] = v % 2 == 0 ? -1.0F : 1.0F, vertices[3 * v + 1] = 0.1F * static_cast<float>(v) - 0.5F;
+  vertices[5] = 0.2F, vertices[8] = -0.2F;  // the box is wide enough for the tenth
+  const auto node = WeightVolume::build(vertices, weights).node_position(31, 33, 8);
+  for (const auto& [offset, distance] : {std::pair{0.0F, 3e-5}, {2e-5F, 3e-5}, {2e-4F, 2e-4}}) {
+    std::copy(node.begin(), node.end(), vertices.begin());
+    vertices[0] += offset;
+    const WeightVolume built = WeightVolume::build(vertices, weights);
+    ASSERT_EQ(built.node_position(31, 33, 8), node);
+    const float* row = built.nodes().data() + ((8 * 64 + 33) * 64 + 31) * kJoints;
+    const double total = 1 / distance + 9 / 0.1;
+    EXPECT_NEAR(row[0], 1 / distance / total, 2e-6) << offset;
+    for (std::size_t v = 1; v < 10; ++v) EXPECT_NEAR(row[v], 10 / total, 1e-7) << offset;
+  }
+}
+
 TEST_F(WeightVolumeTest, QueryAtANodeIsTheNode) {
   for (const auto& [x, y, z] : {std::array{0, 0, 0}, std::array{63, 63, 15}, std::array{31, 7, 4}}) {
     const auto at = volume.node_position(x, y, z);

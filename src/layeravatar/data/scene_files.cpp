@@ -6,6 +6,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "layeravatar/body/smplx_format.h"
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
@@ -17,7 +18,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *kParamFile = "smplx/smplx_param.npy", *kManifestFile = "manifest.json";
+constexpr const char *kParamFile = "smplx/smplx_param.npy", *kReleaseParamFile = "smplx/smplx_param.pkl",
+                     *kManifestFile = "manifest.json";
 
 [[noreturn]] void reject(const fs::path& file, const std::string& what) {
   throw Error(ErrorKind::kInput, file.string() + ": " + what);
@@ -97,13 +99,13 @@ Cut person_box(const io::Image& rgb, const std::vector<std::uint8_t>& labels) {
 }
 
 body::PoseParams read_params(const fs::path& folder) {
-  const fs::path file = folder / kParamFile;
-  const io::Array params = io::read_npy(file);
-  try {
-    return body::pose_from_vector(io::to_floats(params));
-  } catch (const Error& e) {
-    reject(file, e.what());
-  }
+  if (fs::exists(folder / kParamFile) || !fs::exists(folder / kReleaseParamFile))
+    return body::read_unified_params(folder / kParamFile);
+  body::PoseParams out = body::read_unified_params(folder / kReleaseParamFile);
+  const fs::path calibration = folder / "pose/000_001.json";  // where the release's loader takes the scale from
+  if (fs::exists(calibration))
+    out.scale = static_cast<float>(body::parse_calibration(read_file(calibration), calibration.string()).scale);
+  return out;
 }
 
 std::vector<std::string> view_names(const fs::path& folder) {
@@ -194,8 +196,7 @@ Scene read_scene(const fs::path& folder, int image_size) {
     SceneView view;
     view.name = name;
     const fs::path pose_file = folder / "pose" / (name + ".json"), rgb_file = folder / "rgb" / (name + ".png");
-    const auto matrices = geometry::parse_cam_param(read_file(pose_file), pose_file.string());
-    if (matrices.size() != 1) reject(pose_file, fmt::format("expected 1 camera, found {}", matrices.size()));
+    const auto matrices = geometry::parse_cam_param(read_file(pose_file), pose_file.string(), 1);
     view.camera = {geometry::invert_rigid(matrices[0]), 5000.0 * image_size / 1024.0, image_size, image_size};
     const io::Image rgb = read_picture(rgb_file, image_size);
     if (rgb.channels < 3) reject(rgb_file, fmt::format("expected 3 or 4 channels, found {}", rgb.channels));

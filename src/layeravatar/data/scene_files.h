@@ -1,6 +1,6 @@
 // One scene in the release's training layout (spec/body_and_data.md sections 11.3 to 12):
 //   <scene>/rgb/AAA_LLL.png  <scene>/seg/AAA_LLL_{0,1}.png  <scene>/pose/AAA_LLL.json  <scene>/smplx/smplx_param.npy
-// and manifest.json, which only our writer adds: the picture size, the number of views, each file's size and SHA-1.
+// (or the release's smplx_param.pkl) and manifest.json, which only our writer adds: the picture size, the number of views, each file's size and SHA-1.
 #pragma once
 #include <filesystem>
 #include <memory>

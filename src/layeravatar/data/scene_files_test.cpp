@@ -46,6 +46,42 @@ TEST_F(SceneFiles, ReadsARecordedSceneAsTheReferenceLoader) {
             (std::vector<int>{109, 13, 225}));
 }
 
+// The parameters in the pickle of the release, with the scale of its calibration file.
+TEST_F(SceneFiles, ReadsTheReleasesParametersAsTheReferenceLoader) {
+  const fs::path golden = fs::path(LAV_GOLDEN_DIR) / "data";
+  for (const std::string name : {"0001", "0004_00007_02_00001"}) {
+    fs::remove_all(scene);
+    fs::copy(golden / "tree" / name, scene, fs::copy_options::recursive);
+    fs::remove(scene / "smplx/smplx_param.npy");
+    write_file(scene / "smplx/smplx_param.pkl", read_file(golden / (name + "_smplx_param.pkl")));
+    EXPECT_EQ(body::pose_to_vector(read_scene(scene, 16).params, body::PoseLayout::k189),
+              io::to_floats(io::read_npy(golden / (name + "_params.npy"))));
+  }
+  write_file(scene / "smplx/smplx_param.pkl", read_file(fs::path(LAV_GOLDEN_DIR) / "io/t20_smplx_param_refine.pkl"));
+  EXPECT_EQ(read_error(), (scene / "smplx/smplx_param.pkl").string() + ": 'transl' is missing");
+}
+
+// A view of 1024 x 1024 whose masks the release's own script wrote from the label image.
+TEST_F(SceneFiles, ReadsTheReleasesMasksAsItsLabels) {
+  const fs::path golden = fs::path(LAV_GOLDEN_DIR) / "data";
+  for (const char* part : {"rgb", "seg", "pose", "smplx"}) fs::create_directories(scene / part);
+  fs::copy(golden / "tree/0001/smplx/smplx_param.npy", scene / "smplx/smplx_param.npy");
+  fs::copy(golden / "tree/0001/pose/000_000.json", scene / "pose/000_000.json");
+  fs::copy(golden / "masks/image_000_000.png", scene / "rgb/000_000.png");
+  for (const char* name : {"000_000_0.png", "000_000_1.png"}) fs::copy(golden / "masks" / ("seg_" + std::string(name)), scene / "seg" / name);
+  const Scene read = read_scene(scene, 1024);
+  const io::Image labels = io::read_png(golden / "masks/new_mask_000_000.png");
+  std::vector<float> colours(std::size_t{3} * 1024 * 1024);
+  std::vector<std::uint8_t> found(std::size_t{1024} * 1024);
+  expand_view(read.views.at(0), 1024, colours.data(), found.data());
+  std::array<int, 6> seen{};
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    ASSERT_EQ(found[i], labels.pixels[i * static_cast<std::size_t>(labels.channels)]) << i;
+    ++seen.at(found[i]);
+  }
+  for (const int pixels : seen) EXPECT_GT(pixels, 0);
+}
+
 TEST_F(SceneFiles, ReadsWhatItWrote) {
   write_small_scene(scene, 3);
   const Scene read = read_scene(scene, 16);
@@ -122,6 +158,14 @@ TEST_F(SceneFiles, SaysWhatIsWrong) {
   write_small_scene(scene, 1);
   EXPECT_EQ(message_of(ErrorKind::kInput, [&] { (void)read_scene(scene, 32); }),
             (scene / "rgb/000_000.png").string() + ": expected 32x32, found 16x16");
+  const io::Image good_picture = io::read_png(scene / "rgb/000_000.png");
+  io::write_png(scene / "rgb/000_000.png", {16, 16, 1, std::vector<std::uint8_t>(256)});
+  EXPECT_EQ(read_error(), (scene / "rgb/000_000.png").string() + ": expected 3 or 4 channels, found 1");
+  io::write_png(scene / "rgb/000_000.png", good_picture);
+  const std::string good_pose = read_file(scene / "pose/000_000.json");
+  write_file(scene / "pose/000_000.json", R"({"cam_param": [[1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1], [1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]]})");
+  EXPECT_EQ(read_error(), (scene / "pose/000_000.json").string() + ": expected 1 camera, found 2");
+  write_file(scene / "pose/000_000.json", good_pose);
   const fs::path masks = scene / "seg/000_000_0.png", labels = scene / "seg/000_000_1.png";
   const io::Image good_masks = io::read_png(masks), good_labels = io::read_png(labels);
   const std::size_t top = 3 * (3 * 16 + 3);  // the pixel with label 2

@@ -82,11 +82,7 @@ struct TimeEmbedding : nn::Module {
     first = blocks->add(0, nn::Linear(base, 4 * base));
     second = blocks->add(2, nn::Linear(4 * base, 4 * base));
   }
-  Tensor forward(const Tensor& t) {
-    const Tensor frequency = torch::exp(torch::arange(half, torch::kFloat32) * (-std::log(10000.0) / half));
-    const Tensor angle = t.to(torch::kFloat32).unsqueeze(1) * frequency;
-    return second->forward(torch::silu(first->forward(torch::cat({angle.cos(), angle.sin()}, 1))));
-  }
+  Tensor forward(const Tensor& t) { return second->forward(torch::silu(first->forward(sinusoidal_embedding(t, half)))); }
 };
 
 struct NormWithEmbedding : nn::Module {
@@ -279,10 +275,18 @@ UNet::UNet(const UNetConfig& config) : config_(config) {
     prior_ = register_module("prior", std::make_shared<MixturePrior>(config.in_channels, config.image_size, config.prior_rank));
 }
 
+Tensor sinusoidal_embedding(const Tensor& t, std::int64_t half) {
+  const Tensor frequency = torch::exp(torch::arange(half, torch::kFloat32) * (-std::log(10000.0) / static_cast<double>(half)));
+  const Tensor angle = t.to(torch::kFloat32).unsqueeze(1) * frequency;
+  return torch::cat({angle.cos(), angle.sin()}, 1);
+}
+
+Tensor UNet::embed_time(const Tensor& t) { return static_cast<TimeEmbedding&>(*time_embedding_).forward(t); }
+
 Tensor UNet::forward(const Tensor& x, const Tensor& t) {
   tensor::expect_shape(x, {-1, config_.in_channels, config_.image_size[0], config_.image_size[1]}, "x");
   tensor::expect_shape(t, {x.size(0)}, "t");
-  const Tensor embedding = static_cast<TimeEmbedding&>(*time_embedding_).forward(t);
+  const Tensor embedding = embed_time(t);
   std::vector<Tensor> skips;
   const Tensor estimate = prior_ ? prior_->estimate(x, t) : Tensor();
   Tensor h = prior_ ? torch::cat({x, estimate}, 1) : x;

@@ -27,6 +27,9 @@ struct UNetConfig {
   void check() const;
 };
 
+/// [B] steps -> [B, 2 * half]: cosines, then sines of t * 10000^(-k / half), k = 0 .. half - 1, in float32 arithmetic.
+torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t half);
+
 /// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5). With a
 /// prior of rank K > 0, buffers "prior.*": its estimate of x0 comes as further input channels, and the output is its
 /// estimate of v plus the network's, in units of the prior's deviation: without training, the network is the mixture's denoiser.
@@ -35,6 +38,8 @@ class UNet : public torch::nn::Module {
   explicit UNet(const UNetConfig& config);
   /// x [B, C, h, w], t [B] integer steps -> [B, C, h, w].
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
+  /// What every block sees of the step: [B] -> [B, 4 * base_channels], without a final activation.
+  torch::Tensor embed_time(const torch::Tensor& t);
   void set_precision(Precision precision) { precision_ = precision; }
   [[nodiscard]] const UNetConfig& config() const { return config_; }
   /// Null without one.

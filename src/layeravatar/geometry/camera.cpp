@@ -3,13 +3,13 @@
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
 #include <numeric>
 #include <random>
 #include <utility>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/io/json.h"
 
 namespace layeravatar::geometry {
 namespace {
@@ -138,20 +138,19 @@ std::vector<Camera> cameras_at(const std::vector<Matrix4>& world_from_camera, in
   return cameras;
 }
 
-std::vector<Matrix4> parse_cam_param(const std::string& json_text, const std::string& file) {
-  nlohmann::json root;
-  try {
-    root = nlohmann::json::parse(json_text);
-  } catch (const nlohmann::json::exception& e) {
-    reject(file, e.what());
-  }
+std::vector<Matrix4> parse_cam_param(const std::string& json_text, const std::string& file, std::int64_t count) {
+  const nlohmann::json root = io::parse_json(json_text, file);
   if (!root.is_object() || !root.contains("cam_param")) reject(file, "'cam_param' is missing");
   const auto& value = root["cam_param"];
   const bool many = value.is_array() && !value.empty() && value[0].is_array() && !value[0].empty() &&
                     (value[0][0].is_array() || value[0].size() == 16);
   std::vector<Matrix4> matrices;
-  if (!many) return {parse_matrix(value, file)};
-  for (const auto& one : value) matrices.push_back(parse_matrix(one, file));
+  if (many)
+    for (const auto& one : value) matrices.push_back(parse_matrix(one, file));
+  else
+    matrices.push_back(parse_matrix(value, file));
+  if (count >= 0 && static_cast<std::int64_t>(matrices.size()) != count)
+    reject(file, fmt::format("expected {} {}, found {}", count, count == 1 ? "camera" : "cameras", matrices.size()));
   return matrices;
 }
 

@@ -50,8 +50,10 @@ std::vector<NamedCamera> training_cameras(int image_size);
 std::vector<Camera> turntable_cameras(int image_size, int count = 36);
 
 /// The matrices of a `cam_param` JSON text, each 4x4 nested or flat (section 19). `file` only names the source in
-/// messages. Throws Error(kInput) on a missing key, wrong shape, bad last row or a rotation off by more than 1e-3.
-std::vector<Matrix4> parse_cam_param(const std::string& json_text, const std::string& file);
+/// messages, `count` is how many must be there (the release's cam_36.json: 36; a view of a scene: 1), -1: any number.
+/// Throws Error(kInput) on a missing key, wrong shape, bad last row, a rotation off by more than 1e-3, or
+/// "<file>: expected 36 cameras, found n".
+std::vector<Matrix4> parse_cam_param(const std::string& json_text, const std::string& file, std::int64_t count = -1);
 
 /// Cameras of the release's focal length with these matrices, as `cam_param` gives them.
 std::vector<Camera> cameras_at(const std::vector<Matrix4>& world_from_camera, int image_size);

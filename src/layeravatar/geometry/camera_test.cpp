@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
+#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 
 namespace layeravatar::geometry {
@@ -64,7 +67,12 @@ TEST(Camera, TurntableStartsInFrontAndTurnsToTheSubjectsLeft) {
 
 TEST(Camera, ViewPermutationIsTheReleases) {
   EXPECT_EQ(view_permutation(0, 10, 10), (std::vector<std::int64_t>{4, 1, 7, 5, 3, 9, 0, 8, 6, 2}));
-  EXPECT_EQ(view_permutation(0, 54, 8), (std::vector<std::int64_t>{26, 33, 3, 36, 17, 21, 25, 51}));
+  const auto views = view_permutation(0, 54, 8);
+  EXPECT_EQ(views, (std::vector<std::int64_t>{26, 33, 3, 36, 17, 21, 25, 51}));
+  const auto cameras = training_cameras(1024);
+  std::string names;
+  for (const std::int64_t view : views) names += cameras[static_cast<std::size_t>(view)].name + " ";
+  EXPECT_EQ(names, "160_002 220_000 020_000 240_000 100_002 140_000 160_001 340_000 ");
 }
 
 TEST(Camera, ReadsNestedAndFlatMatrices) {
@@ -88,6 +96,28 @@ TEST(Camera, MatricesOfAFileBecomeCamerasOfTheReleasesFocalLength) {
   EXPECT_NEAR(p.y, same.y, 1e-9);
 }
 
+TEST(Camera, ANumberOfMatricesMayBeAskedFor) {
+  const std::string two = R"({"cam_param": [[1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1], [1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]]})";
+  EXPECT_EQ(parse_cam_param(two, "cam_36.json", 2).size(), 2U);
+  try {
+    (void)parse_cam_param(two, "cam_36.json", 36);
+    FAIL() << "accepted";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kInput);
+    EXPECT_STREQ(e.what(), "cam_36.json: expected 36 cameras, found 2");
+  }
+}
+
+TEST(Camera, TurntableIsTheReleasesDemoFile) {  // spec/body_and_data.md section 13.1
+  const char* const folder = std::getenv("LAYERAVATAR_OFFICIAL_DEMO");
+  if (folder == nullptr) GTEST_SKIP() << "set LAYERAVATAR_OFFICIAL_DEMO to the folder demo/ of the public code (not in the repository)";
+  const std::string file = std::string(folder) + "/cam_36.json";
+  const auto found = cameras_at(parse_cam_param(read_file(file), file, 36), 1024), ours = turntable_cameras(1024);
+  for (std::size_t i = 0; i < 36; ++i)
+    for (std::size_t k = 0; k < 16; ++k)
+      EXPECT_NEAR(found[i].camera_from_world[k], ours[i].camera_from_world[k], 1e-12) << i << " " << k;
+}
+
 TEST(Camera, RejectsMalformedFilesWithOneClearLine) {
   const auto message = [](const std::string& text) {
     try {
@@ -99,9 +129,10 @@ TEST(Camera, RejectsMalformedFilesWithOneClearLine) {
     return std::string("accepted");
   };
   EXPECT_EQ(message("{}"), "f.json: 'cam_param' is missing");
-  EXPECT_NE(message("{").find("f.json: "), std::string::npos);
-  EXPECT_NE(message(R"({"cam_param": [1,2]})").find("expected 4x4"), std::string::npos);
-  EXPECT_NE(message(R"({"cam_param": [2,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]})").find("not orthonormal"), std::string::npos);
+  EXPECT_EQ(message("{").rfind("f.json: line 1, column 2: syntax error", 0), 0U) << message("{");
+  EXPECT_EQ(message(R"({"cam_param": [1,2]})"), "f.json: 'cam_param': expected 4x4, found array of 2");
+  EXPECT_EQ(message(R"({"cam_param": [2,0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]})"),
+            "f.json: 'cam_param': rotation is not orthonormal (error 3)");
   EXPECT_EQ(message(R"({"cam_param": [1,0,0,0,0,1,0,0,0,0,1,0,0,0,0,2]})"),
             "f.json: 'cam_param': last row is not 0 0 0 1");
   EXPECT_NE(message(R"({"cam_param": ["x",0,0,0,0,1,0,0,0,0,1,0,0,0,0,1]})").find("expected 4x4"), std::string::npos);

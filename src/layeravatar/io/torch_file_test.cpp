@@ -1,9 +1,11 @@
 #include "layeravatar/io/torch_file.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/pickle_arrays.h"
@@ -309,6 +311,9 @@ TEST(TorchGolden, DemoCodesAndMotionOfThePublicCode) {
   EXPECT_FLOAT_EQ(values[0], -0.006715372F);
   EXPECT_FLOAT_EQ(values[5 * 128 * 384 + 64 * 384 + 200], -0.318666577F);
   EXPECT_FLOAT_EQ(values.back(), -0.348928332F);
+  EXPECT_NEAR(std::accumulate(values.begin(), values.end(), 0.0), -430.70472, 1e-4);
+  EXPECT_FLOAT_EQ(*std::min_element(values.begin(), values.end()), -1.9437147F);
+  EXPECT_FLOAT_EQ(*std::max_element(values.begin(), values.end()), 1.3798360F);
   const PickleValue motion = read_pickle(folder + "/ani/emotion_smoothed.pkl");
   const std::vector<std::pair<const char*, std::int64_t>> widths = {{"body_pose", 72}, {"left_hand_pose", 45}, {"right_hand_pose", 45},
       {"jaw_pose", 3}, {"expression", 10}};

@@ -6,14 +6,15 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/io/json.h"
 
 namespace layeravatar::people::three_json {
+using io::parse_json;
 using nlohmann::json;
 
 inline constexpr std::int32_t kFaceType = 11;  // three.js 3.1: quad, material, vertex uvs
@@ -21,14 +22,6 @@ inline constexpr std::size_t kFaceRecord = 10;
 
 [[noreturn]] inline void reject(const std::string& file, const std::string& what) {
   throw Error(ErrorKind::kInput, file + ": " + what);
-}
-
-inline json parse_json(const std::string& text, const std::string& file) {
-  try {
-    return json::parse(text);
-  } catch (const json::exception& e) {
-    reject(file, e.what());
-  }
 }
 
 template <class T>

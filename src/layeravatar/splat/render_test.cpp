@@ -117,6 +117,22 @@ TEST(Render, SpreadOfARoundGaussian) {  // section 17: sigma 0.01 m at 10 m and 
   EXPECT_NEAR(out.inner_alpha[32][37].item<float>(), std::exp(-25.0 / (2 * 25.3)), 1e-5) << "at opacity 1";
 }
 
+// Section 17: that Gaussian has radius 16 (3 sqrt(25.3 + 0.316), rounded up). A tile to its right is drawn while it begins
+// at most radius - 1 pixels away, although alpha stays above 1/255 for more than 16.
+TEST(Render, RadiusCutsWholeTiles) {
+  geometry::Camera camera = geometry::turntable_cameras(1024)[0];
+  camera.width = camera.height = 65;  // x = 0 is pixel 32; 2 mm are one pixel; the last tile begins at 48
+  for (const auto& [distance, drawn] : {std::pair{14.9, true}, {15.1, false}}) {
+    Gaussians g = one_gaussian(1e-4F, 0.9F, 0);
+    g.means[0][0] = static_cast<float>((48 - distance - 32) * 0.002);
+    const RenderOutputs out = render(g, camera);
+    const double alpha = 0.9 * std::exp(-distance * distance / (2 * 25.3));
+    ASSERT_GT(alpha, 1.0 / 255);
+    EXPECT_NEAR(out.alpha[32][48].item<float>(), drawn ? alpha : 0.0, 1e-4) << distance;
+    EXPECT_GT(out.alpha[32][47].item<float>(), alpha) << "the tile of its centre";
+  }
+}
+
 TEST(Render, OpacityFilterIsStrict) {
   const geometry::Camera camera = geometry::turntable_cameras(33)[0];
   Gaussians g = one_gaussian(1e-3F, 0.05F, 0);

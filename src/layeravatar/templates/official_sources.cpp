@@ -3,11 +3,11 @@
 #include <fmt/format.h>
 
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/io/json.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/pickle.h"
 
@@ -29,14 +29,7 @@ constexpr const char* kMasks[] = {"face", "forehead", "left_ear", "right_ear", "
 }
 
 json parse_object(std::string_view text, const std::string& file) {
-  json root;
-  try {
-    root = json::parse(text);
-  } catch (const json::exception& e) {
-    const std::string what = e.what();  // "[json.exception...] parse error at line 1, column 2: ..."
-    const std::size_t bracket = what.find("] ");
-    reject(file, bracket == std::string::npos ? what : what.substr(bracket + 2));
-  }
+  json root = io::parse_json(text, file);
   if (!root.is_object()) reject(file, fmt::format("expected an object of vertex lists, found {}", root.type_name()));
   return root;
 }

@@ -144,6 +144,106 @@ TEST(OfficialTemplate, SetsFollowTheirDefinition) {
     for (std::size_t c = 0; c < 3; ++c) ASSERT_EQ(coarse.faces[3 * f + c], sources.body.triangles[f][c]);
 }
 
+/// Sources whose sets are all empty: every face is divided.
+OfficialSources bare_sources() {
+  OfficialSources sources = small_sources();
+  for (auto& [name, ids] : sources.parts) ids.clear();
+  for (auto& [name, ids] : sources.flame_masks) ids.clear();
+  return sources;
+}
+
+/// Faces of body.obj that stay whole: those that touch one of `vertices`.
+std::int64_t faces_at(const OfficialSources& sources, const std::vector<std::int64_t>& vertices) {
+  return std::count_if(sources.body.triangles.begin(), sources.body.triangles.end(), [&](const auto& face) {
+    return std::any_of(face.begin(), face.end(), [&](std::int32_t v) { return std::find(vertices.begin(), vertices.end(), v) != vertices.end(); });
+  });
+}
+
+/// Gaussians of layer 0 with `whole` faces undivided.
+std::int64_t gaussians_with(const OfficialSources& sources, std::int64_t whole) {
+  const auto faces = static_cast<std::int64_t>(sources.body.triangles.size());
+  return 4 * (faces - whole) + whole;
+}
+
+// Section 5.2: each part that is kept coarse, alone; parts that are not leave every face divided.
+TEST(OfficialTemplate, EveryMemberOfTheCoarseSetCounts) {
+  const OfficialSources bare = bare_sources();
+  ASSERT_EQ(build_small(bare).layers.body_count(), gaussians_with(bare, 0));
+  const std::vector<std::int64_t> some = {20, 120, 250};  // of the body
+  const std::int64_t whole = faces_at(bare, some);
+  ASSERT_GT(whole, 3);
+  const std::vector<std::string> coarse = {"leftEye", "rightEye", "leftHand", "rightHand", "leftHandIndex1", "rightHandIndex1",
+                                           "spine", "spine1", "spine2", "hips", "leftFoot", "rightFoot", "leftToeBase", "rightToeBase"};
+  for (const auto& [name, ids] : bare.parts) {
+    OfficialSources sources = bare;
+    sources.parts[name] = some;
+    const bool counts = std::find(coarse.begin(), coarse.end(), name) != coarse.end();
+    EXPECT_EQ(build_small(sources).layers.body_count(), gaussians_with(bare, counts ? whole : 0)) << name;
+  }
+  const std::vector<std::int64_t> flame = {3, 40, 90};
+  std::vector<std::int64_t> mapped;
+  for (const std::int64_t id : flame) mapped.push_back(bare.smplx_of_flame[static_cast<std::size_t>(id)]);
+  for (const std::string name : {"face", "left_ear", "right_ear", "scalp", "forehead", "nose", "lips", "unknown"}) {
+    OfficialSources sources = bare;
+    sources.flame_masks[name] = flame;
+    const bool counts = name == "face" || name == "left_ear" || name == "right_ear" || name == "scalp";
+    EXPECT_EQ(build_small(sources).layers.body_count(), gaussians_with(bare, counts ? faces_at(bare, mapped) : 0)) << name;
+  }
+}
+
+// Forehead and mouth are taken from the face alone: what another part adds stays coarse.
+TEST(OfficialTemplate, ForeheadAndMouthLeaveTheFaceOnly) {
+  const OfficialSources bare = bare_sources();
+  const std::int64_t flame = 40, vertex = bare.smplx_of_flame[40];
+  OfficialSources sources = bare;
+  sources.flame_masks["face"] = {flame};
+  const std::int64_t whole = faces_at(bare, {vertex});
+  EXPECT_EQ(build_small(sources).layers.body_count(), gaussians_with(bare, whole));
+  sources.flame_masks["forehead"] = {flame};
+  EXPECT_EQ(build_small(sources).layers.body_count(), gaussians_with(bare, 0));
+  sources.flame_masks["scalp"] = {flame};
+  EXPECT_EQ(build_small(sources).layers.body_count(), gaussians_with(bare, whole));
+  // A vertex of the mouth in the face mask: not coarse, unless an ear has it too.
+  sources = bare;
+  const std::int64_t mouth = bare.body.triangles.back()[0];
+  sources.smplx_of_flame[40] = mouth;
+  sources.flame_masks["face"] = {flame};
+  EXPECT_EQ(build_small(sources).layers.body_count(), gaussians_with(bare, 0));
+  sources.flame_masks["left_ear"] = {flame};
+  EXPECT_EQ(build_small(sources).layers.body_count(), gaussians_with(bare, faces_at(bare, {mouth})));
+  // The mask of the face keeps the mouth: only the forehead leaves it.
+  const auto& mask = build_small(sources).layers.face_mask;
+  EXPECT_EQ(std::count(mask.begin(), mask.end(), 1), faces_at(bare, {mouth}));
+}
+
+// The other regions of section 5.2, each member alone: true where a face touches it.
+TEST(OfficialTemplate, EveryMemberOfTheRegionsCounts) {
+  const OfficialSources bare = bare_sources();
+  const auto touched = [](const std::vector<std::uint8_t>& mask) { return std::count(mask.begin(), mask.end(), 1) > 0; };
+  for (const auto& [name, ids] : bare.parts) {
+    OfficialSources sources = bare;
+    sources.parts[name] = {};
+    for (std::int64_t v = 0; v < 300; ++v) sources.parts[name].push_back(v);
+    const LayeredTemplate t = build_small(sources).layers;
+    const bool hands = name.find("Hand") != std::string::npos, eyes = name == "leftEye" || name == "rightEye";
+    const bool hair = name == "spine" || name == "spine1" || name == "spine2" || name == "neck";
+    const bool shoes = name.find("Foot") != std::string::npos || name.find("Toe") != std::string::npos || name == "leftLeg" || name == "rightLeg";
+    EXPECT_EQ(touched(t.hands_mask), hands) << name;
+    EXPECT_EQ(touched(t.face_mask), eyes) << name;
+    EXPECT_FALSE(touched(t.nose_mask)) << name;
+    EXPECT_TRUE(touched(t.outside_mask)) << name << ": no mask covers the head";
+    EXPECT_EQ(t.labels[static_cast<std::size_t>(t.body_count())], hair ? 3 : shoes ? 4 : 0) << name;
+  }
+  for (const std::string name : {"face", "forehead", "nose", "scalp", "left_ear"}) {
+    OfficialSources sources = bare;
+    for (std::int64_t v = 0; v < 101; ++v) sources.flame_masks[name].push_back(v);
+    const LayeredTemplate t = build_small(sources).layers;
+    EXPECT_EQ(touched(t.face_mask), name == "face") << name;
+    EXPECT_EQ(touched(t.nose_mask), name == "nose") << name;
+    EXPECT_FALSE(touched(t.outside_mask)) << name;
+  }
+}
+
 TEST(OfficialTemplate, RefusesOtherCounts) {
   const auto sizes_with = [](std::size_t block, std::int64_t count) {
     OfficialSizes sizes{300, 101, {1409, 800, 480, 960}};

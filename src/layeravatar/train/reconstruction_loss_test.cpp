@@ -45,6 +45,41 @@ TEST(ReconstructionLoss, ConformanceValuesOfTheSpec) {  // section 15.4
   EXPECT_NEAR(sum[2], 0.4164132, 2e-6);
   EXPECT_NEAR(sum[3], 0.0515247, 1e-6);
   EXPECT_NEAR(sum[4], 0.1933738, 1e-6);
+  const double reg_offset = LossWeights().offset * 0.01;
+  EXPECT_NEAR(reg_offset, 0.05, 1e-12);
+  const double tv = 0.2199095;  // TvLoss.ConformanceOfTheSpec
+  EXPECT_NEAR(sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + reg_offset + tv, 8.4468975, 3e-5);
+  EXPECT_NEAR(kappa(0.1 / (1024 * 1024), 8LL * 1024 * 1024), 0.5506710358827784, 1e-15);  // section 15.1
+}
+
+// The full image alone, labels without components: its mean is the pseudo-Huber distance.
+double huber(const torch::Tensor& x, const torch::Tensor& y, torch::Tensor* gradient = nullptr) {
+  const std::int64_t n = x.numel();
+  const auto picture = [&](const torch::Tensor& t) { return t.reshape({1, 1, n}).expand({3, 1, n}).contiguous(); };
+  splat::RenderOutputs images;
+  images.full = picture(x).requires_grad_(true);
+  images.components = torch::zeros({5, 3, 1, n});
+  images.component_alphas = torch::zeros({5, 1, n});
+  images.inner_alpha = torch::zeros({1, n});
+  const ImageLoss loss = image_loss(images, picture(y), torch::zeros({1, n}, torch::kUInt8), torch::zeros({3}),
+                                    {.full = static_cast<float>(1.0 / (3.0 * static_cast<double>(n)))});
+  loss.value.backward();
+  if (gradient != nullptr) *gradient = images.full.grad().sum(0).sum(0);
+  return loss.terms[0];
+}
+
+TEST(ReconstructionLoss, PseudoHuberOfTheSpecAndOfTheRecordedRun) {
+  const std::pair<float, double> rows[] = {{0.05F, 0.0118034}, {0.1F, 0.0414214}, {0.5F, 0.4099019}, {1.0F, 0.9049875}};
+  for (const auto& [difference, want] : rows) {  // section 15.1
+    EXPECT_NEAR(huber(torch::full({4}, difference), torch::zeros({4})), want, 1.5e-7);
+    EXPECT_NEAR(huber(torch::zeros({4}), torch::full({4}, difference)), want, 1.5e-7);
+  }
+  const io::ArrayMap golden = io::read_npz(std::filesystem::path(LAV_GOLDEN_DIR) / "train" / "h_losses.npz");
+  const auto get = [&](const std::string& name) { return tensor::to_tensor(golden.at(name)); };
+  torch::Tensor gradient;
+  const double want = get("huber.out").item<double>();
+  EXPECT_NEAR(huber(get("huber.x"), get("huber.y"), &gradient), want, 1e-6 * want);
+  EXPECT_LT((gradient - get("huber.grad")).abs().max().item<double>(), 1e-5 * get("huber.grad").abs().max().item<double>());
 }
 
 TEST(ReconstructionLoss, ValuesAndGradientsOfTheRecordedRun) {
@@ -77,6 +112,10 @@ TEST(ReconstructionLoss, ValuesAndGradientsOfTheRecordedRun) {
     near(2, "seg_inner_loss");
     near(3, "reg_rgb");
     near(4, "reg_opacity");
+    const double reg_offset = LossWeights().offset * get("offset").item<double>();
+    EXPECT_NEAR(reg_offset, get(run + ".reg_offset").item<double>(), 1e-6);
+    const double total = sum[0] + sum[1] + sum[2] + sum[3] + sum[4] + reg_offset + get(run + ".reg_loss").item<double>();
+    EXPECT_NEAR(total, get(run + ".loss").item<double>(), 1e-5 * total) << run;
   }
 }
 

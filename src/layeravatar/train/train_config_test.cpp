@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
+#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 
 namespace layeravatar::train {
@@ -145,6 +148,13 @@ TEST(TrainConfig, LearningRateOfTheSpec) {  // section 15.1, times 1e-4
   EXPECT_NEAR(config.lr_factor(499), 0.998002, 1e-12);
   EXPECT_EQ(config.lr_factor(500), 1.0);
   EXPECT_EQ(config.lr_factor(100000), 0.5);
+  const auto recorded = nlohmann::json::parse(read_file(LAV_GOLDEN_DIR "/train/i_lr_schedule.json"));
+  ASSERT_EQ(recorded.at("rows").size(), 12U);
+  for (const auto& row : recorded.at("rows")) {
+    const double factor = config.lr_factor(row[0].get<std::int64_t>());
+    EXPECT_NEAR(config.unet_lr * factor, row[1].get<double>(), 1e-12 * row[1].get<double>()) << row[0];
+    EXPECT_NEAR(config.decoder_lr * factor, row[2].get<double>(), 1e-12 * row[2].get<double>()) << row[0];
+  }
 }
 
 }  // namespace
