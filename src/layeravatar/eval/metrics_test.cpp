@@ -6,6 +6,8 @@
 #include <cmath>
 
 #include "layeravatar/eval/variety.h"
+#include "layeravatar/io/npy.h"
+#include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::eval {
 namespace {
@@ -28,6 +30,15 @@ TEST(Metrics, PsnrOfAKnownError) {
   torch::Tensor half = a.clone();
   half.slice(2, 4, 8) += 1.0;  // outside of the box
   EXPECT_NEAR(psnr(a, half, {0, 8, 0, 4}), 60.0, 1e-6);
+}
+
+TEST(Metrics, RecordedPsnrOfThreeScenes) {
+  const io::ArrayMap golden = io::read_npz(LAV_GOLDEN_DIR "/train/h_losses.npz");
+  const auto get = [&](const std::string& name) { return tensor::to_tensor(golden.at(name)); };
+  for (std::int64_t s = 0; s < 3; ++s) {
+    const auto planar = [&](const std::string& name) { return get(name)[s].permute({2, 0, 1}).contiguous(); };
+    EXPECT_NEAR(psnr(planar("psnr.a"), planar("psnr.b"), {0, 4, 0, 5}), get("psnr")[s].item<double>(), 1e-5) << s;
+  }
 }
 
 TEST(Metrics, MaskedPsnrCountsItsPixelsAlone) {
