@@ -6,7 +6,10 @@
 set(LAV_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Werror)
 # With sanitizers it reports LibTorch's default arguments and optional members of JSON values as uninitialised, falsely.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  list(APPEND LAV_WARNINGS -Wno-restrict -Wno-free-nonheap-object $<$<BOOL:${LAV_SANITIZE}>:-Wno-maybe-uninitialized>)
+  list(APPEND LAV_WARNINGS -Wno-restrict -Wno-free-nonheap-object)
+  if(LAV_SANITIZE)
+    list(APPEND LAV_WARNINGS -Wno-maybe-uninitialized)
+  endif()
 endif()
 
 # Reading LibTorch's headers is most of a build's time: they are precompiled once, for all targets that link lav_torch.
