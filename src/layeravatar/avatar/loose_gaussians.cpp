@@ -3,6 +3,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "layeravatar/tensor/convert.h"
@@ -33,36 +34,43 @@ torch::Tensor nearest(const torch::Tensor& rest, const torch::Tensor& queries, c
 
 }  // namespace
 
-LooseGaussians::LooseGaussians(const templates::LayeredTemplate& layers, const torch::Tensor& base_sizes) : sizes_(base_sizes) {
-  tensor::expect_shape(base_sizes, {layers.count()}, "base sizes");
+LooseGaussians::LooseGaussians(const templates::LayeredTemplate& layers, BaseSizes base_sizes) : base_sizes_(std::move(base_sizes)) {
   const torch::NoGradGuard no_grad;
   rest_ = tensor::from_floats(layers.shifted_positions(), {layers.count(), 3});
   const torch::Tensor labels = torch::tensor(layers.labels, torch::kInt64);
   const torch::Tensor body = with_label(labels, 1);
-  std::vector<torch::Tensor> outer, neighbours;
+  std::vector<torch::Tensor> outer{torch::empty({0}, torch::kInt64)}, neighbours{torch::empty({0, kOfComponent + kOfBody}, torch::kInt64)};
   for (const int label : {2, 3, 4, 5}) {
     const torch::Tensor own = with_label(labels, label);
     if (own.numel() == 0) continue;
     outer.push_back(own);
     neighbours.push_back(torch::cat({nearest(rest_, own, own, kOfComponent), nearest(rest_, own, body, kOfBody)}, 1));
   }
-  outer_ = outer.empty() ? torch::empty({0}, torch::kInt64) : torch::cat(outer);
+  outer_ = torch::cat(outer);
   outer_mask_ = labels > 1;
-  neighbours_ = outer.empty() ? torch::empty({0, kOfComponent + kOfBody}, torch::kInt64) : torch::cat(neighbours);
+  neighbours_ = torch::cat(neighbours);
 }
 
 torch::Tensor LooseGaussians::find(const GaussianAttributes& attributes) const {
   const torch::NoGradGuard no_grad;
   const torch::Tensor places = rest_ + attributes.offset, visible = attributes.opacity > kVisible;
-  const torch::Tensor sizes = sizes_ * (1 + attributes.radius.slice(1, 0, 2).amax(1));
+  const torch::Tensor sizes = base_sizes_(places) * (1 + attributes.radius.slice(1, 0, 2).amax(1));
   const torch::Tensor flat = neighbours_.reshape({-1});
   const auto of_neighbours = [&](const torch::Tensor& t) { return t.index_select(0, flat).reshape({neighbours_.size(0), neighbours_.size(1), -1}); };
   const torch::Tensor apart = (of_neighbours(places) - places.index_select(0, outer_).unsqueeze(1)).norm(2, 2);
-  const torch::Tensor reach = of_neighbours(sizes).squeeze(2) + sizes.index_select(0, outer_).unsqueeze(1);
-  const torch::Tensor touches = (apart < reach) & of_neighbours(visible).squeeze(2) & (neighbours_ != outer_.unsqueeze(1));
-  torch::Tensor out = torch::zeros({rest_.size(0)}, torch::kBool);
-  out.index_put_({outer_}, visible.index_select(0, outer_) & ~touches.any(1));
-  return out;
+  const torch::Tensor reach = kReach * (of_neighbours(sizes).squeeze(2) + sizes.index_select(0, outer_).unsqueeze(1));
+  const torch::Tensor touches = ((apart < reach) & of_neighbours(visible).squeeze(2) & visible.index_select(0, outer_).unsqueeze(1)).reshape({-1});
+  const torch::Tensor ends = flat.masked_select(touches);
+  const torch::Tensor starts = outer_.unsqueeze(1).expand_as(neighbours_).reshape({-1}).masked_select(touches);
+  // What hangs on the body, one more ring of neighbours in each round, in either direction.
+  torch::Tensor held = visible & ~outer_mask_;
+  for (std::int64_t before = -1, now = held.sum().item<std::int64_t>(); now != before;) {
+    held.index_put_({starts.masked_select(held.index_select(0, ends))}, true);
+    held.index_put_({ends.masked_select(held.index_select(0, starts))}, true);
+    before = now;
+    now = held.sum().item<std::int64_t>();
+  }
+  return visible & outer_mask_ & ~held;
 }
 
 }  // namespace layeravatar::avatar

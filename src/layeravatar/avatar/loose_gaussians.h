@@ -1,6 +1,8 @@
-// Gaussians of clothes and hair that float by themselves.
+// Gaussians of clothes and hair that float apart from the rest.
 #pragma once
 #include <torch/types.h>
+
+#include <functional>
 
 #include "layeravatar/avatar/attributes.h"
 #include "layeravatar/templates/layered_template.h"
@@ -12,19 +14,23 @@ namespace layeravatar::avatar {
 class LooseGaussians {
  public:
   static constexpr float kVisible = 0.3F;  // opacity
+  static constexpr float kReach = 1.15F;
 
-  /// base_sizes [N] metres: of the template's shifted positions (deform::Deformer::base_sizes).
-  LooseGaussians(const templates::LayeredTemplate& layers, const torch::Tensor& base_sizes);
+  /// Points [N, 3] to base sizes [N], metres: deform::Deformer::base_sizes.
+  using BaseSizes = std::function<torch::Tensor(const torch::Tensor&)>;
 
-  /// [N] bool: visible Gaussians of the outer layers that touch no visible neighbour. Two touch when the distance of
-  /// their displaced points is below the sum of their sizes, (1 + the larger tangent radius) times the base size.
+  LooseGaussians(const templates::LayeredTemplate& layers, BaseSizes base_sizes);
+
+  /// [N] bool: visible Gaussians of the outer layers from which no chain of visible neighbours that touch leads to the body.
+  /// Two touch when the distance of their displaced points is below kReach times the sum of their sizes, (1 + the larger
+  /// tangent radius) times the base size.
   [[nodiscard]] torch::Tensor find(const GaussianAttributes& attributes) const;
   /// [N] bool: the outer layers' Gaussians that have a component.
   [[nodiscard]] const torch::Tensor& outer_mask() const { return outer_mask_; }
 
  private:
+  BaseSizes base_sizes_;
   torch::Tensor rest_;        // [N, 3] metres
-  torch::Tensor sizes_;       // [N] metres
   torch::Tensor outer_;       // [K] int64
   torch::Tensor outer_mask_;  // [N] bool
   torch::Tensor neighbours_;  // [K, 12] int64; a place without a neighbour holds the Gaussian itself

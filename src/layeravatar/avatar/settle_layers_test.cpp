@@ -39,7 +39,7 @@ struct Drawn {
 
 TEST(SettleLayers, BringsTheSkinUnderTheClothesAndMovesNothingElse) {
   Drawn drawn;
-  const LooseGaussians nothing_loose(drawn.layers, torch::full({14}, 10.0F));
+  const LooseGaussians nothing_loose(drawn.layers, [](const torch::Tensor&) { return torch::full({14}, 10.0F); });
   const torch::Tensor settled = settle_layers(drawn.decoder, drawn.sampler, drawn.order, nothing_loose, drawn.planes);
   const double before = drawn.disorder(drawn.planes), after = drawn.disorder(settled);
   EXPECT_GT(before, 0.05);
@@ -56,7 +56,7 @@ TEST(SettleLayers, FadesWhatFloatsAndHoldsWhatDoesNot) {
   // All but the hair lie near the hip, the top or the bottom over it, whose reach is long.
   torch::Tensor sizes = torch::full({14}, 1e-4F);
   sizes[10] = sizes[12] = sizes[4] = 10.0F;
-  const LooseGaussians loose(drawn.layers, sizes);
+  const LooseGaussians loose(drawn.layers, [&](const torch::Tensor&) { return sizes; });
   const torch::Tensor before = drawn.decode(drawn.planes).opacity, floating = loose.find(drawn.decode(drawn.planes));
   const torch::Tensor settled = settle_layers(drawn.decoder, drawn.sampler, drawn.order, loose, drawn.planes);
   const torch::Tensor after = drawn.decode(settled).opacity, held = loose.outer_mask() & ~floating;

@@ -82,7 +82,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
   if (s.config.profile != "official") {
     const templates::LayeredTemplate& layers = s.deformer->layers();
     order.emplace(layers, false);  // no shoes: their planes hold the foot's shape
-    loose.emplace(layers, s.deformer->base_sizes(tensor::from_floats(layers.shifted_positions(), {layers.count(), 3})));
+    loose.emplace(layers, [&](const torch::Tensor& points) { return s.deformer->base_sizes(points); });
   }
   std::vector<avatar::Avatar> out;
   for (std::int64_t i = 0; i < noise.size(0); ++i) {
