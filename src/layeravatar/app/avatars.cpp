@@ -1,9 +1,6 @@
 // generate, animate, interpolate, transfer, export
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 #include "layeravatar/app/command.h"
 #include "layeravatar/body/motion_file.h"
@@ -64,7 +61,7 @@ void read_motion(const MotionFlags& flags, produce::AnimateOptions& options, boo
   if (flags.relative_hands) hands = body::read_hand_pca(flags.smplx);
   body::Motion motion = body::read_motion(
       flags.file, {flags.start, flags.frames, flags.stride, flags.with_translation, flags.relative_hands ? &hands : nullptr});
-  for (const std::string& warning : motion.warnings) std::fputs(fmt::format("layeravatar: warning: {}: {}\n", name, warning).c_str(), stderr);
+  warn(name + ": ", motion.warnings);
   options.motion = std::move(motion.frames);
   options.world_from_motion = body::world_from_motion(motion.kind);
   constexpr int kDegreesPerView = 10;

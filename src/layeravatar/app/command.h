@@ -26,6 +26,9 @@ void say(const Common& common, const std::string& line);
 /// Names that come from a file, such that nothing in them acts on a terminal: control characters become '?'.
 std::string printable(std::string text);
 
+/// A line "layeravatar: warning: ..." on standard error for each, behind `prefix`.
+void warn(const std::string& prefix, const std::vector<std::string>& lines);
+
 /// The files of a finished command: one per line, or {"files": [...]} with --json.
 void report_files(const Common& common, const std::vector<std::filesystem::path>& files);
 

@@ -19,7 +19,7 @@ std::string counted(const std::string& what, const std::vector<std::string>& key
 
 void report_import(const Common& common, const produce::ImportResult& result) {
   const avatar::ImportReport& r = result.report;
-  for (const std::string& line : r.warnings) std::fputs(fmt::format("layeravatar: warning: {}\n", line).c_str(), stderr);
+  warn("", r.warnings);
   if (common.json) {
     const nlohmann::json out = {{"files", {result.output.string()}}, {"kind", result.kind},  {"planes", result.planes}, {"used", r.used},
                                 {"ignored", r.ignored},              {"missing", r.missing}, {"notes", r.notes},        {"warnings", r.warnings}};

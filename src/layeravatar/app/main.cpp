@@ -28,6 +28,10 @@ std::string printable(std::string text) {
   return text;
 }
 
+void warn(const std::string& prefix, const std::vector<std::string>& lines) {
+  for (const auto& line : lines) std::fputs(fmt::format("layeravatar: warning: {}{}\n", prefix, line).c_str(), stderr);
+}
+
 void report_files(const Common& common, const std::vector<std::filesystem::path>& files) {
   if (common.json) {
     nlohmann::json out;

@@ -24,10 +24,6 @@ fs::path model_file(const fs::path& smplx) {
   return fs::exists(smplx / "SMPLX_NEUTRAL.npz") || !fs::exists(unpacked) ? smplx / "SMPLX_NEUTRAL.npz" : unpacked;
 }
 
-void warn(const std::string& file, const std::vector<std::string>& lines) {
-  for (const auto& line : lines) std::fputs(fmt::format("layeravatar: warning: {}{}\n", file, line).c_str(), stderr);
-}
-
 void make_template(const Flags& flags, const Common& common) {
   const fs::path model = model_file(flags.smplx);
   const body::SmplxFile body = body::read_smplx(model);

@@ -14,16 +14,12 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
   const std::int64_t h = planes.size(1);
   const torch::Tensor geometry = planes.slice(0, 0, kPlaneChannels / 2);
   torch::Tensor body = geometry.slice(2, 0, h).clone().requires_grad_(true), outer = geometry.slice(2, h).clone().requires_grad_(true);
-  const auto whole = [&](const torch::Tensor& of_body, const torch::Tensor& of_outer) {
-    return torch::cat({torch::cat({of_body, of_outer}, 2), planes.slice(0, kPlaneChannels / 2)}, 0);
-  };
-  const auto decode = [&](const torch::Tensor& of_body, const torch::Tensor& of_outer) {
-    return attributes_from_samples(sampler.sample(decoder.attribute_map(whole(of_body, of_outer).unsqueeze(0)))[0]);
-  };
+  const auto whole = [&] { return torch::cat({torch::cat({body, outer}, 2), planes.slice(0, kPlaneChannels / 2)}, 0); };
+  const auto decode = [&] { return attributes_from_samples(sampler.sample(decoder.attribute_map(whole().unsqueeze(0)))[0]); };
   torch::Tensor floating, opacity;
   {
     const torch::NoGradGuard no_grad;
-    const GaussianAttributes drawn = decode(body, outer);
+    const GaussianAttributes drawn = decode();
     floating = loose.find(drawn);
     opacity = drawn.opacity * ~floating;
   }
@@ -35,7 +31,7 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
   for (const torch::Tensor& leaf : leaves) groups.emplace_back(std::vector<torch::Tensor>{leaf}, std::make_unique<torch::optim::AdamOptions>(kStepSize));
   torch::optim::Adam adam(groups, torch::optim::AdamOptions(kStepSize));
   for (int step = 0; step < kSteps; ++step) {
-    const GaussianAttributes attributes = decode(body, outer);
+    const GaussianAttributes attributes = decode();
     // Garments do not give way to skin.
     const torch::Tensor offset = torch::where(clothes.unsqueeze(1), attributes.offset.detach(), attributes.offset);
     torch::Tensor loss = order.loss(offset, attributes.opacity);
@@ -47,7 +43,7 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
         static_cast<torch::optim::AdamOptions&>(group.options()).eps(kFaint * group.params()[0].grad().abs().max().item<double>() + 1e-12);
     adam.step();
   }
-  return whole(body, outer).detach();
+  return whole().detach();
 }
 
 }  // namespace layeravatar::avatar

@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 std::vector<fs::path> animate(const AnimateOptions& o, const Say& say) {
   if (o.motion.empty()) throw Error(ErrorKind::kConfig, "the motion has no frames");
-  if (!(o.fps > 0 && o.fps <= 240)) throw Error(ErrorKind::kConfig, fmt::format("fps = {}, must be in (0, 240]", o.fps));
+  require_fps(o.fps);
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
   const FilmCameras cameras(o.camera, o.azimuth, size);

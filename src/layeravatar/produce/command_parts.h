@@ -12,10 +12,14 @@ namespace layeravatar::produce {
 
 /// Throws Error(kConfig): "views = 400, must be in 0..360".
 void require_range(const char* name, int value, int low, int high);
+/// Throws Error(kConfig): "fps = 0, must be in (0, 240]".
+void require_fps(double fps);
 /// `wanted`, or the pack's size for 0.
 int image_size(const Studio& studio, int wanted);
 /// An avatar, or a code of the release, in the planes' size of the pack.
 avatar::Avatar read_any_avatar(const Studio& studio, const std::filesystem::path& file);
+/// Bytes [H, W, channels] as a picture.
+io::Image image_of(const torch::Tensor& bytes);
 std::vector<geometry::Camera> read_cameras(const std::filesystem::path& file, int size);
 
 /// The camera of each picture of a film: "front", "turn" around the person, or those of a cam_param .json in turns.

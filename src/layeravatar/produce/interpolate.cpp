@@ -84,7 +84,7 @@ torch::Tensor along_arc(const torch::Tensor& a, const torch::Tensor& b, double a
 std::vector<fs::path> interpolate(const InterpolateOptions& o, const Say& say) {
   constexpr int kMostFrames = 10000, kCell = 256, kColumns = 10;
   require_range("frames", o.frames, 1, kMostFrames);
-  if (!(o.fps > 0 && o.fps <= 240)) throw Error(ErrorKind::kConfig, fmt::format("fps = {}, must be in (0, 240]", o.fps));
+  require_fps(o.fps);
   const Studio studio = open_studio(o.model);
   set_precision(studio, o.precision);
   const int size = image_size(studio, o.size);

@@ -5,6 +5,7 @@
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/viridis.h"
+#include "layeravatar/produce/command_parts.h"
 #include "layeravatar/produce/studio.h"
 #include "layeravatar/tensor/convert.h"
 
@@ -12,14 +13,6 @@ namespace layeravatar::produce {
 namespace {
 
 torch::Tensor to_bytes(const torch::Tensor& values) { return (values.detach().clamp(0, 1) * 255).round().to(torch::kUInt8); }
-
-// [H, W, channels]
-io::Image image_of(const torch::Tensor& bytes) {
-  const torch::Tensor t = bytes.contiguous();
-  io::Image out{static_cast<int>(t.size(1)), static_cast<int>(t.size(0)), static_cast<int>(t.size(2)), {}};
-  out.pixels.assign(t.data_ptr<std::uint8_t>(), t.data_ptr<std::uint8_t>() + t.numel());
-  return out;
-}
 
 io::Image viridis_of(const torch::Tensor& values, float low, float high) {
   const torch::Tensor t = values.contiguous();

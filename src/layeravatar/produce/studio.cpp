@@ -13,6 +13,7 @@
 #include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/io/label_colours.h"
 #include "layeravatar/nn/named_tensors.h"
+#include "layeravatar/produce/command_parts.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::produce {
@@ -169,10 +170,7 @@ splat::RenderOutputs render_view(const splat::Gaussians& gaussians, const geomet
 
 io::Image picture(const torch::Tensor& rgb) {
   tensor::expect_shape(rgb, {3, -1, -1}, "picture");
-  const torch::Tensor bytes = (rgb.detach().clamp(0, 1) * 255).round().to(torch::kUInt8).permute({1, 2, 0}).contiguous();
-  io::Image out{static_cast<int>(rgb.size(2)), static_cast<int>(rgb.size(1)), 3, {}};
-  out.pixels.assign(bytes.data_ptr<std::uint8_t>(), bytes.data_ptr<std::uint8_t>() + bytes.numel());
-  return out;
+  return image_of((rgb.detach().clamp(0, 1) * 255).round().to(torch::kUInt8).permute({1, 2, 0}));
 }
 
 torch::Tensor label_map(const splat::RenderOutputs& o) {
