@@ -14,7 +14,7 @@ endif()
 
 # Reading LibTorch's headers is most of a build's time: they are precompiled once, for all targets that link lav_torch.
 option(LAV_PRECOMPILE "Precompile LibTorch's headers; OFF shows includes that a unit forgot" ON)
-if(LAV_PRECOMPILE)
+if(LAV_PRECOMPILE AND TARGET lav_torch)  # the fuzz build has no LibTorch
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/torch_header.cpp CONTENT "")
   add_library(lav_torch_header OBJECT ${CMAKE_BINARY_DIR}/torch_header.cpp)
   target_link_libraries(lav_torch_header PRIVATE lav_torch)
