@@ -72,7 +72,7 @@ struct Hit {
 };
 
 // What is added at one pixel, and the transmittance behind it.
-std::vector<Hit> hits_at(const Scene& s, const std::vector<Splat>& list, int x, int y, double& t) {
+std::vector<Hit> hits_at(const Scene& s, const std::vector<Splat>& list, int x, int y, double& t, Margins* found = nullptr) {
   std::vector<Hit> hits;
   t = 1;
   for (const Splat& p : list) {
@@ -80,8 +80,10 @@ std::vector<Hit> hits_at(const Scene& s, const std::vector<Splat>& list, int x, 
     const double dx = p.x - x, dy = p.y - y;
     const double e = -0.5 * (p.conic_a * dx * dx + p.conic_c * dy * dy) - p.conic_b * dx * dy;
     const double alpha = std::min(0.99, s.opacities[p.at] * std::exp(e));
+    if (found != nullptr && e <= 0) found->cut = std::min(found->cut, std::abs(255 * alpha - 1));
     if (e > 0 || alpha < 1.0 / 255) continue;
     if (t * (1 - alpha) < 1e-4) break;
+    if (found != nullptr && !hits.empty()) found->order = std::min(found->order, std::abs(p.q[2] / hits.back().splat->q[2] - 1));
     hits.push_back({&p, dx, dy, std::exp(e), alpha, t});
     t *= 1 - alpha;
   }
@@ -151,6 +153,13 @@ Images draw(const Scene& s) {
       }
       for (std::size_t k = 0; k < 3; ++k) out.colour[k * pixels + at] += t * s.background[k];
     }
+  return out;
+}
+
+Margins margins(const Scene& s, int x, int y) {
+  Margins out;
+  double t = 1;
+  hits_at(s, project(s), x, y, t, &out);
   return out;
 }
 

@@ -35,6 +35,13 @@ Scene scene_of(const Gaussians& gaussians, const geometry::Camera& camera, int c
 
 Images draw(const Scene& scene);
 
+/// How near one pixel is to another picture: the least relative distance of an alpha from the cut at 1/255, and of the depths of two
+/// neighbours in the order of blending.
+struct Margins {
+  double cut = 1, order = 1;
+};
+Margins margins(const Scene& scene, int x, int y);
+
 /// In the reference's convention, for the gradients of the images; an empty vector is zero.
 Gradients gradients(const Scene& scene, const Images& by_images);
 
