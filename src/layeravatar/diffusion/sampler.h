@@ -22,8 +22,13 @@ struct Guidance {
   bool through_denoiser = true;    // gradient with respect to x; false: to the clamped x0, without the denoiser's own
 };
 
+/// Where the steps lie. kUniform: the release's list; kLogSnr: at equal distances of log(signal / noise), closest at the end, where
+/// pictures get their detail; kQuadratic: between the two.
+enum class Spacing { kUniform, kLogSnr, kQuadratic };
+
 struct SampleOptions {
   int steps = 50;
+  Spacing spacing = Spacing::kUniform;
   double clip = 2.0;                                                   // x0 is clamped to [-clip, clip]
   double eta = 0.0;                                                    // DDIM: 0 is deterministic
   enum class Variance { kSmall, kLarge } variance = Variance::kLarge;  // DDPM
@@ -32,8 +37,10 @@ struct SampleOptions {
   std::function<void(int, int)> progress;                              // (done, steps), may be empty
 };
 
-/// t_k = trunc(999 - 1000 k / n) in the float32 arithmetic of LibTorch's arange.
-std::vector<std::int64_t> sample_timesteps(const Schedule& schedule, int steps);
+/// Falling steps from the noisiest, all different. kUniform: t_k = trunc(999 - 1000 k / n) in the float32 arithmetic of LibTorch's arange.
+/// kLogSnr and kQuadratic: the nearest free steps to log(signal / noise) at k / n of its range, and to 999 (1 - k / n)^2.
+/// Throws Error(kConfig) for a number of steps that is not in 1..T.
+std::vector<std::int64_t> sample_timesteps(const Schedule& schedule, int steps, Spacing spacing = Spacing::kUniform);
 
 /// x0 that the denoiser sees in x at step t, clamped to [-clip, clip]. With guidance, where a and s are signal and noise:
 ///   d = dG(x0)/dx (or dG/dx0),  x0 <- clamp(x0 - d s^(2-2p) a^(2p-1) gain)
@@ -49,5 +56,14 @@ torch::Tensor sample_ddim(const Denoiser& denoiser, const Schedule& schedule, to
 /// Ancestral sampling; noise is added at every step but t = 0.
 torch::Tensor sample_ddpm(const Denoiser& denoiser, const Schedule& schedule, torch::Tensor x,
                           const SampleOptions& options);
+
+/// Multistep solvers of the probability flow in l = log(signal / noise), on the same x0 that DDIM takes. Order 1 of both is DDIM.
+///   kDpmSolverPlusPlus  DPM-Solver++(2M), orders 1 and 2 (arXiv 2211.01095, algorithm 2)
+///   kUniPC              UniPC, orders 1 to 3, B(h) = e^h - 1 (arXiv 2302.04867): every evaluation also corrects the step that led to it
+enum class Solver { kDpmSolverPlusPlus, kUniPC };
+/// The first steps have the lower orders of what is known. The last evaluation's clamped x0 is the result. options.eta, variance and
+/// noise are not used. Throws Error(kConfig) for an order that the solver does not have.
+torch::Tensor sample_multistep(const Denoiser& denoiser, const Schedule& schedule, torch::Tensor x, const SampleOptions& options,
+                               Solver solver, int order);
 
 }  // namespace layeravatar::diffusion
