@@ -36,6 +36,14 @@ void add_release_flags(CLI::App& command, Options& options, const std::string& f
   command.add_flag("--reference", options.reference, "with them its colours too: labels in viridis, components without Gaussians black")->needs(names);
 }
 
+template <class Options>
+void add_sampler_flags(CLI::App& command, Options& options) {
+  command.add_option("--sampler", options.sampler, "ddim, ddpm, dpmpp or unipc (default: the pack's usual one, ddim with an official pack)");
+  command.add_option("--steps", options.steps, "sampling steps, 1..1000 (0: the sampler's usual number, 50 of ddim with an official pack)");
+  command.add_option("--spacing", options.spacing, "where the steps lie: uniform, logsnr or quadratic (default: the sampler's usual one)");
+  command.add_option("--order", options.order, "of dpmpp (1, 2) and unipc (1, 2, 3); 1 is ddim (0: the usual one)");
+}
+
 // `frames` from `start`, every `stride`-th; 0 for all and for the kind's own stride.
 struct MotionFlags {
   std::filesystem::path file, smplx;
@@ -79,8 +87,7 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("-o,--output", o->output, "folder for the results")->required();
   command->add_option("--count", o->count, "number of avatars");
   command->add_option("--seed", o->seed, "avatar i is drawn from seed + i");
-  command->add_option("--steps", o->steps, "sampling steps, 1..1000 (0: 25, or 50 with an official pack)");
-  command->add_option("--sampler", o->sampler, "ddim or ddpm");
+  add_sampler_flags(*command, *o);
   command->add_option("--eta", o->eta, "noise that ddim adds at each step, 0 (none) to 1");
   command->add_option("--ddpm-variance", o->ddpm_variance, "of ddpm's noise: large (the release's) or small");
   command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it, fp32 with an official pack)");
@@ -147,7 +154,7 @@ void add_interpolate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("-o,--output", o->output, "folder for frames, strip and film")->required();
   command->add_option("--frames", o->frames, "pictures, both ends among them");
   command->add_flag("--spherical", o->spherical, "along the arc between the noises, or the planes, instead of straight");
-  command->add_option("--steps", o->steps, "sampling steps, 1..1000 (0: 25, or 50 with an official pack)");
+  add_sampler_flags(*command, *o);
   command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto (bf16 where the processor has it, fp32 with an official pack)");
   command->add_option("--camera", o->camera, "front, turn, or a cam_param .json whose cameras take turns (default: straight from the front)");
   command->add_option("--fps", o->fps, "frames a second of the film");

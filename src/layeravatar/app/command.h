@@ -50,6 +50,7 @@ void add_people(CLI::App& app, const Common& common, Chosen& chosen);
 void add_template(CLI::App& app, const Common& common, Chosen& chosen);
 void add_train(CLI::App& app, const Common& common, Chosen& chosen);
 void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen);
+void add_samplers(CLI::App& app, const Common& common, Chosen& chosen);
 void add_import(CLI::App& app, const Common& common, Chosen& chosen);
 void add_info(CLI::App& app, const Common& common, Chosen& chosen);
 void add_doctor(CLI::App& app, const Common& common, Chosen& chosen);

@@ -75,6 +75,7 @@ int run(int argc, char** argv) {
   add_template(app, common, chosen);
   add_train(app, common, chosen);
   add_evaluate(app, common, chosen);
+  add_samplers(app, common, chosen);
   add_import(app, common, chosen);
   add_info(app, common, chosen);
   add_doctor(app, common, chosen);

@@ -1,4 +1,4 @@
-// train, evaluate
+// train, evaluate, samplers
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
@@ -6,6 +6,7 @@
 #include "layeravatar/app/command.h"
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/eval/compare_samplers.h"
 #include "layeravatar/train/run_training.h"
 
 namespace layeravatar::app {
@@ -77,6 +78,35 @@ void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen) {
       } else {
         for (const auto& [name, value] : numbers) std::puts(fmt::format("{:28} {:.4f}", name, value).c_str());
       }
+      return 0;
+    };
+  });
+}
+
+void add_samplers(CLI::App& app, const Common& common, Chosen& chosen) {
+  auto* command = app.add_subcommand("samplers", "Error and time of samplers and steps with a pack, against many steps of ddim from the same noise.\nExample: layeravatar samplers --steps 8,10,15,25");
+  auto o = std::make_shared<eval::CompareOptions>();
+  command->add_option("--model", o->model, "model pack");
+  command->add_option("--steps", o->steps, "numbers of steps, with commas")->delimiter(',');
+  command->add_option("--count", o->count, "noises to average over");
+  command->add_option("--seed", o->seed, "of the first noise");
+  command->add_option("--reference-steps", o->reference_steps, "of ddim, which the others are held against");
+  command->add_option("--precision", o->precision, "of the denoiser: fp32, bf16 or auto");
+  command->add_option("--size", o->size, "pixels of the pictures (0: the pack's)");
+  command->callback([=, &common, &chosen] {
+    chosen.run = [=, &common] {
+      o->model = model_or_default(o->model);
+      const auto rows = eval::compare_samplers(*o, [&](const std::string& line) { say(common, line); });
+      if (common.json) {
+        nlohmann::ordered_json out = nlohmann::ordered_json::array();
+        for (const auto& r : rows)
+          out.push_back({{"sampler", r.sampler}, {"order", r.order}, {"spacing", r.spacing}, {"steps", r.steps}, {"distance", r.distance}, {"psnr", r.psnr}, {"seconds", r.seconds}});
+        std::puts(out.dump().c_str());
+        return 0;
+      }
+      std::puts(fmt::format("{:8} {:>5} {:10} {:>5} {:>9} {:>8} {:>8}", "sampler", "order", "spacing", "steps", "distance", "PSNR dB", "seconds").c_str());
+      for (const auto& r : rows)
+        std::puts(fmt::format("{:8} {:5} {:10} {:5} {:9.4f} {:8.2f} {:8.2f}", r.sampler, r.order, r.spacing, r.steps, r.distance, r.psnr, r.seconds).c_str());
       return 0;
     };
   });

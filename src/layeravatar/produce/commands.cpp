@@ -14,6 +14,7 @@
 #include "layeravatar/produce/command_parts.h"
 #include "layeravatar/produce/film.h"
 #include "layeravatar/produce/release_files.h"
+#include "layeravatar/produce/sampling.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::produce {
@@ -77,28 +78,21 @@ torch::Tensor read_noise(const fs::path& file, std::int64_t count, std::int64_t 
 std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   require_range("count", o.count, 1, 10000);
   require_range("views", o.views, 0, 360);
-  if (o.sampler != "ddim" && o.sampler != "ddpm") throw Error(ErrorKind::kConfig, fmt::format("sampler = {}, must be ddim or ddpm", o.sampler));
-  if (!(o.eta >= 0 && o.eta <= 1)) throw Error(ErrorKind::kConfig, fmt::format("eta = {}, must be in 0..1", o.eta));
-  if (o.eta > 0 && o.sampler != "ddim") throw Error(ErrorKind::kConfig, fmt::format("eta = {}, needs sampler = ddim", o.eta));
   if (o.ddpm_variance != "small" && o.ddpm_variance != "large")
     throw Error(ErrorKind::kConfig, fmt::format("ddpm-variance = {}, must be small or large", o.ddpm_variance));
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
   set_precision(studio, o.precision);
-  const int steps = sampling_steps(studio, o.steps);
-  if (o.sampler == "ddpm" && steps < studio.schedule.size())
-    say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", steps, studio.schedule.size()));
+  const SamplingOptions sampling = usual_sampling(studio, {.sampler = o.sampler, .spacing = o.spacing, .steps = o.steps, .order = o.order, .eta = o.eta,
+                                                           .small_variance = o.ddpm_variance == "small", .progress = {}});
+  if (sampling.sampler == "ddpm" && sampling.steps < studio.schedule.size())
+    say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", sampling.steps, studio.schedule.size()));
   const auto cameras = o.cameras.empty() ? geometry::turntable_cameras(size, o.views) : read_cameras(o.cameras, size);
   if (o.betas.size() > 10) throw Error(ErrorKind::kConfig, fmt::format("betas: {} numbers, expected up to 10", o.betas.size()));
   for (const float b : o.betas)
     if (!(std::abs(b) <= 5)) throw Error(ErrorKind::kConfig, fmt::format("betas: {}, must be in -5..5", b));
   const torch::Tensor noise = o.noise.empty() ? torch::Tensor() : read_noise(o.noise, o.count, studio.config.planes_height);
   make_folder(o.output);
-  SamplingOptions sampling;
-  sampling.steps = steps;
-  sampling.sampler = o.sampler;
-  sampling.eta = o.eta;
-  sampling.small_variance = o.ddpm_variance == "small";
   std::vector<avatar::Avatar> avatars;
   if (o.noise.empty()) {
     std::vector<std::uint64_t> seeds;
@@ -110,8 +104,9 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   }
   std::vector<fs::path> written;
   std::vector<io::Image> rows;
+  ViewWriter views;
   constexpr std::size_t kFilmed = 4;
-  std::vector<std::vector<io::Image>> turns;  // of the first ones, for the film
+  std::vector<std::vector<std::shared_ptr<const io::Image>>> turns;  // of the first ones, for the film
   for (std::size_t i = 0; i < avatars.size(); ++i) {
     const std::string name = fmt::format("avatar_{:04}", i);
     written.push_back(o.output / (name + ".safetensors"));
@@ -134,12 +129,12 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     if (filmed) turns.emplace_back();
     for (std::size_t v = 0; v < cameras.size(); ++v) {
       const fs::path stem = o.release_names ? o.output / fmt::format("{}_{:03}", release, v) : o.output / name / fmt::format("view_{:03}", v);
-      io::Image view = write_view(stem, posed, cameras[v], o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference);
+      auto view = views.add(stem, posed, cameras[v], o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference);
       if (filmed) turns.back().push_back(std::move(view));
     }
     if (o.panels) {
       written.push_back(o.output / (name + "_panels.png"));
-      io::write_png(written.back(), panels(render_view(posed, geometry::turntable_cameras(size)[0], true)), 1);
+      views.add(written.back(), std::make_shared<const io::Image>(panels(render_view(posed, geometry::turntable_cameras(size)[0], true))), 1);
     }
     if (o.ply) {
       written.push_back(o.output / (name + ".ply"));
@@ -148,14 +143,15 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     if (rows.size() < 16) rows.push_back(contact_row(posed, std::min(size, 384)));
     say(fmt::format("{}: {} pictures", written.front().parent_path().string() + "/" + name, cameras.size()));
   }
+  views.finish();
   written.push_back(o.output / "contact_sheet.png");
   io::write_png(written.back(), tile(rows, 1), 6);
   if (!turns.empty()) {
     Film film(o.output / "turntable.mp4", 12, say);
     for (std::size_t v = 0; v < cameras.size(); ++v) {
       std::vector<io::Image> cells;
-      for (const auto& turn : turns) cells.push_back(turn[v]);
-      film.add(tile(cells, static_cast<int>(cells.size())));
+      for (const auto& turn : turns) cells.push_back(*turn[v]);
+      film.add(std::make_shared<const io::Image>(tile(cells, static_cast<int>(cells.size()))));
     }
     film.commit(written);
   }
@@ -179,11 +175,12 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
   const splat::Gaussians before = pose(studio, decode(studio, base.planes), base.betas, shown), after = pose(studio, mixed, base.betas, shown);
   std::vector<fs::path> written;
   const auto around = geometry::turntable_cameras(size, o.views);
+  ViewWriter views;
   Film film(o.output / "turntable.mp4", 12, say);
   if (!o.release_names) make_folder(o.output / "views");
   for (std::size_t v = 0; v < around.size(); ++v) {
     const fs::path stem = o.release_names ? o.output / fmt::format("{:04}", v) : o.output / "views" / fmt::format("view_{:03}", v);
-    film.add(write_view(stem, after, around[v], o.release_names ? ViewFiles::kPanels : ViewFiles::kPicture, o.reference));
+    film.add(views.add(stem, after, around[v], o.release_names ? ViewFiles::kPanels : ViewFiles::kPicture, o.reference));
   }
   const auto cameras = geometry::turntable_cameras(size);
   // Before and after, then each donor with its component alone.
@@ -199,6 +196,7 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
   io::write_png(written.back(), tile(cells, static_cast<int>(cells.size()) / 2), 6);
   written.push_back(o.output / "panels.png");
   io::write_png(written.back(), panels(render_view(after, cameras[0], true)), 1);
+  views.finish();
   film.commit(written);
   return written;
 }

@@ -17,8 +17,10 @@ struct GenerateOptions {
   std::filesystem::path model, output;
   int count = 4;
   std::uint64_t seed = 0;         // avatar i has seed + i
-  int steps = 0;                  // of the sampler; 0: 25, or the 50 of the release with an official pack
-  std::string sampler = "ddim";
+  std::string sampler;            // ddim, ddpm, dpmpp or unipc; empty: the pack's usual one, ddim with an official pack
+  std::string spacing;            // of its steps: uniform, logsnr or quadratic; empty: the sampler's usual one
+  int steps = 0;                  // 0: the sampler's usual number, 50 of ddim with an official pack
+  int order = 0;                  // of dpmpp and unipc; 0: the usual one
   double eta = 0;                  // noise of ddim's steps, 0..1
   std::string ddpm_variance = "large";  // or small
   std::string precision = "auto";  // of the denoiser: fp32, bf16, or auto (bf16 where the processor has it)
@@ -54,7 +56,9 @@ struct InterpolateOptions {
   std::string from, to;           // avatar files, or seeds
   int frames = 10;                // both ends among them
   bool spherical = false;
-  int steps = 0;                  // as GenerateOptions, of the denoiser
+  std::string sampler, spacing;   // as GenerateOptions
+  int steps = 0;
+  int order = 0;
   std::string precision = "auto";
   std::string camera;             // empty: front view; front, turn, or a cam_param JSON whose cameras take turns
   double fps = 10;

@@ -13,6 +13,8 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/produce/command_parts.h"
 #include "layeravatar/produce/film.h"
+#include "layeravatar/produce/release_files.h"
+#include "layeravatar/produce/sampling.h"
 
 namespace layeravatar::produce {
 namespace {
@@ -89,12 +91,12 @@ std::vector<fs::path> interpolate(const InterpolateOptions& o, const Say& say) {
   set_precision(studio, o.precision);
   const int size = image_size(studio, o.size);
   const FilmCameras cameras(o.camera, 0, size), small(o.camera, 0, std::min(size, kCell));
-  SamplingOptions sampling;
-  sampling.steps = sampling_steps(studio, o.steps);
+  const SamplingOptions sampling = usual_sampling(studio, {.sampler = o.sampler, .spacing = o.spacing, .steps = o.steps, .order = o.order, .progress = {}});
   const auto from = seed_of(o.from), to = seed_of(o.to);
   const AvatarAt avatar_at = from && to ? between_seeds(studio, o, *from, *to, sampling) : between_avatars(studio, o, sampling);
   make_folder(o.output);
   std::vector<fs::path> written;
+  ViewWriter views;
   Film film(o.output / "interpolation.mp4", o.fps, say);
   std::vector<io::Image> cells;
   const std::vector<double> alphas = even_steps(o.frames);
@@ -102,14 +104,13 @@ std::vector<fs::path> interpolate(const InterpolateOptions& o, const Say& say) {
   for (std::size_t f = 0; f < alphas.size(); ++f) {
     const avatar::Avatar one = avatar_at(alphas[f]);
     const splat::Gaussians posed = pose(studio, decode(studio, one.planes), one.betas, body::default_viewing_pose());
-    const io::Image frame = picture(render_view(posed, cameras.at(f), false).full);
-    io::write_png(o.output / fmt::format("frame_{:05}.png", f), frame, 1);
-    film.add(frame);
+    film.add(views.add(o.output / fmt::format("frame_{:05}", f), posed, cameras.at(f), ViewFiles::kPicture, false));
     if (f % every == 0 || f + 1 == alphas.size()) cells.push_back(picture(render_view(posed, small.at(f), false).full));
   }
   written.push_back(o.output / "frame_00000.png");
   written.push_back(o.output / "strip.png");
   io::write_png(written.back(), tile(cells, static_cast<int>(cells.size())), 6);
+  views.finish();
   film.commit(written);
   return written;
 }

@@ -3,6 +3,9 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/viridis.h"
 #include "layeravatar/produce/command_parts.h"
@@ -12,32 +15,27 @@
 namespace layeravatar::produce {
 namespace {
 
-torch::Tensor to_bytes(const torch::Tensor& values) { return (values.detach().clamp(0, 1) * 255).round().to(torch::kUInt8); }
+constexpr std::size_t kWaiting = 4;  // pictures
 
 io::Image viridis_of(const torch::Tensor& values, float low, float high) {
   const torch::Tensor t = values.contiguous();
   return io::viridis_picture({tensor::floats(t, "values"), static_cast<std::size_t>(t.numel())}, static_cast<int>(t.size(1)), static_cast<int>(t.size(0)), low, high);
 }
 
-// [n, H, W] side by side.
-torch::Tensor side_by_side(const torch::Tensor& pictures) {
-  return pictures.permute({1, 0, 2}).reshape({pictures.size(1), pictures.size(0) * pictures.size(2)});
-}
-
 }  // namespace
 
 io::Image release_panels(const splat::RenderOutputs& o) {
-  const torch::Tensor all = torch::cat({o.full.unsqueeze(0), o.components});  // [6, 3, H, W]
-  const torch::Tensor rgb = to_bytes(all).permute({2, 0, 3, 1}).reshape({all.size(2), 6 * all.size(3), 3});
-  return image_of(torch::cat({rgb, torch::full({rgb.size(0), rgb.size(1), 1}, 255, torch::kUInt8)}, 2));
+  return picture_row({o.full, o.components[0], o.components[1], o.components[2], o.components[3], o.components[4]}, true);
 }
 
 io::Image release_labels(const splat::RenderOutputs& o, bool false_colours) {
   const torch::Tensor values = 0.2 * torch::arange(1, 6, torch::kFloat32);
   const torch::Tensor label = (o.component_weights * values.reshape({5, 1, 1})).sum(0, true);
-  const torch::Tensor grey = to_bytes(side_by_side(torch::cat({label, o.component_alphas})));
-  if (!false_colours) return image_of(grey.unsqueeze(2));
-  const torch::Tensor rounded = grey.to(torch::kFloat32) / 255;
+  std::vector<torch::Tensor> parts = {label};
+  for (const torch::Tensor& alpha : o.component_alphas.split(1)) parts.push_back(alpha);
+  io::Image grey = picture_row(parts);
+  if (!false_colours) return grey;
+  const torch::Tensor rounded = torch::from_blob(grey.pixels.data(), {grey.height, grey.width}, torch::kUInt8).to(torch::kFloat32) / 255;
   return viridis_of(rounded, rounded.min().item<float>(), rounded.max().item<float>());
 }
 
@@ -50,11 +48,20 @@ io::Image release_planes(const torch::Tensor& planes) {
 
 std::string release_name(int scene) { return fmt::format("scene_scene_{:04}", scene); }
 
-io::Image write_view(const std::filesystem::path& stem, const splat::Gaussians& gaussians, const geometry::Camera& camera, ViewFiles files, bool reference) {
-  const splat::RenderOutputs view = render_view(gaussians, camera, files != ViewFiles::kPicture, files != ViewFiles::kPicture && reference);
-  const io::Image full = picture(view.full);
-  io::write_png(stem.string() + ".png", files == ViewFiles::kPicture ? full : release_panels(view), 1);
-  if (files == ViewFiles::kPanelsAndLabels) io::write_png(stem.string() + "_seg.png", release_labels(view, reference), 1);
+ViewWriter::ViewWriter() : queue_(static_cast<std::size_t>(std::max(1, at::get_num_threads())), kWaiting) {}
+
+void ViewWriter::add(const std::filesystem::path& file, std::shared_ptr<const io::Image> picture, int level) {
+  queue_.add([file, picture = std::move(picture), level] { io::write_png(file, *picture, level); });
+}
+
+std::shared_ptr<const io::Image> ViewWriter::add(const std::filesystem::path& stem, const splat::Gaussians& gaussians, const geometry::Camera& camera,
+                                                 ViewFiles files, bool reference) {
+  constexpr int kFast = 1;
+  const bool all = files != ViewFiles::kPicture;
+  const splat::RenderOutputs view = render_view(gaussians, camera, all, all && reference);
+  auto full = std::make_shared<const io::Image>(picture(view.full));
+  add(stem.string() + ".png", all ? std::make_shared<const io::Image>(release_panels(view)) : full, kFast);
+  if (files == ViewFiles::kPanelsAndLabels) add(stem.string() + "_seg.png", std::make_shared<const io::Image>(release_labels(view, reference)), kFast);
   return full;
 }
 

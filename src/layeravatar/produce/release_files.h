@@ -3,8 +3,10 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <memory>
 #include <string>
 
+#include "layeravatar/core/task_queue.h"
 #include "layeravatar/io/png.h"
 #include "layeravatar/splat/render.h"
 
@@ -23,8 +25,22 @@ std::string release_name(int scene);
 
 /// What is written of a view: its picture, or the release's panels, or these and its labels.
 enum class ViewFiles { kPicture, kPanels, kPanelsAndLabels };
-/// `<stem>.png` and, for labels, `<stem>_seg.png`; returns the full picture. With `reference`, components without Gaussians are black as
-/// the release leaves them, not white, and labels have false colours.
-io::Image write_view(const std::filesystem::path& stem, const splat::Gaussians& gaussians, const geometry::Camera& camera, ViewFiles files, bool reference);
+
+/// Draws views and writes them beside the drawing, so that no thread waits for the compression of a picture.
+class ViewWriter {
+ public:
+  ViewWriter();
+  /// `<stem>.png` and, for labels, `<stem>_seg.png`; returns the full picture. With `reference`, components without Gaussians are black
+  /// as the release leaves them, not white, and labels have false colours. Throws what an earlier write failed with.
+  std::shared_ptr<const io::Image> add(const std::filesystem::path& stem, const splat::Gaussians& gaussians, const geometry::Camera& camera, ViewFiles files,
+                                       bool reference);
+  /// Any other picture.
+  void add(const std::filesystem::path& file, std::shared_ptr<const io::Image> picture, int level);
+  /// Returns when every file is there.
+  void finish() { queue_.finish(); }
+
+ private:
+  TaskQueue queue_;
+};
 
 }  // namespace layeravatar::produce

@@ -4,13 +4,9 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <optional>
 
-#include "layeravatar/avatar/layer_order.h"
-#include "layeravatar/avatar/settle_layers.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/precision.h"
-#include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/io/label_colours.h"
 #include "layeravatar/nn/named_tensors.h"
 #include "layeravatar/produce/command_parts.h"
@@ -56,85 +52,6 @@ void set_precision(const Studio& s, const std::string& name) {
 
 Studio open_studio(const std::filesystem::path& pack_file) { return make_studio(avatar::read_pack(pack_file), pack_file.string()); }
 
-int sampling_steps(const Studio& s, int wanted) {
-  constexpr int kSteps = 25, kOfficialSteps = 50;
-  return wanted != 0 ? wanted : s.config.profile == "official" ? kOfficialSteps : kSteps;
-}
-
-namespace {
-
-// `noise` [n, 12, h, 3h]; the noise of image i's steps comes from step_seeds[i].
-std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, const std::vector<std::string>& names,
-                                   const std::vector<std::uint64_t>& step_seeds, const SamplingOptions& options) {
-  if (!s.unet) throw Error(ErrorKind::kInput, "the pack holds no denoiser; it cannot generate");
-  const std::int64_t h = s.config.planes_height;
-  tensor::expect_shape(noise, {static_cast<std::int64_t>(names.size()), 12, h, 3 * h}, "noise");
-  const torch::NoGradGuard no_grad;
-  const diffusion::Denoiser denoiser = [&](const torch::Tensor& x, std::int64_t t) {
-    return s.unet->forward(x, torch::full({x.size(0)}, t, torch::kInt64));
-  };
-  const bool ddpm = options.sampler == "ddpm";
-  diffusion::SampleOptions sampling;
-  sampling.steps = options.steps;
-  sampling.eta = options.eta;
-  sampling.variance = options.small_variance ? diffusion::SampleOptions::Variance::kSmall : diffusion::SampleOptions::Variance::kLarge;
-  std::optional<avatar::LayerOrder> order;
-  std::optional<avatar::LooseGaussians> loose;
-  if (s.config.profile != "official") {
-    const templates::LayeredTemplate& layers = s.deformer->layers();
-    order.emplace(layers, false);  // no shoes: their planes hold the foot's shape
-    loose.emplace(layers, [&](const torch::Tensor& points) { return s.deformer->base_sizes(points); });
-  }
-  std::vector<avatar::Avatar> out;
-  for (std::int64_t i = 0; i < noise.size(0); ++i) {
-    auto generator = at::detail::createCPUGenerator(step_seeds[static_cast<std::size_t>(i)]);
-    sampling.noise = [&](int) { return torch::randn({1, 12, h, 3 * h}, generator, torch::TensorOptions().dtype(torch::kFloat32)); };
-    sampling.progress = [&](int done, int steps) {
-      if (options.progress) options.progress(static_cast<int>(i) * steps + done, static_cast<int>(noise.size(0)) * steps);
-    };
-    const torch::Tensor x = noise.slice(0, i, i + 1);
-    const torch::Tensor planes = ddpm ? diffusion::sample_ddpm(denoiser, s.schedule, x, sampling)
-                                      : diffusion::sample_ddim(denoiser, s.schedule, x, sampling);
-    avatar::Avatar one;
-    one.planes = (order ? avatar::settle_layers(*s.decoder, *s.sampler, *order, *loose, planes[0]) : planes[0]).contiguous();
-    one.betas = s.betas.predict(one.planes);
-    one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler}, {"steps", std::to_string(options.steps)}};
-    if (!ddpm && options.eta != 0) one.provenance["eta"] = fmt::format("{}", options.eta);
-    if (ddpm) one.provenance["variance"] = options.small_variance ? "small" : "large";
-    out.push_back(std::move(one));
-  }
-  return out;
-}
-
-constexpr std::uint64_t kStepSeed = 0xDD93;  // of noise from elsewhere
-
-}  // namespace
-
-std::vector<avatar::Avatar> sample_from_noise(const Studio& s, const torch::Tensor& noise, const std::vector<std::string>& names, const SamplingOptions& options) {
-  std::vector<std::uint64_t> step_seeds;
-  for (std::size_t i = 0; i < names.size(); ++i) step_seeds.push_back(kStepSeed + i);
-  return sample(s, noise, names, step_seeds, options);
-}
-
-torch::Tensor noise_of(const Studio& s, std::uint64_t seed) {
-  const std::int64_t h = s.config.planes_height;
-  auto generator = at::detail::createCPUGenerator(seed);
-  return torch::randn({12, h, 3 * h}, generator, torch::TensorOptions().dtype(torch::kFloat32));
-}
-
-std::vector<avatar::Avatar> sample_avatars(const Studio& s, const std::vector<std::uint64_t>& seeds, const SamplingOptions& options) {
-  constexpr std::uint64_t kOtherBits = 0x9E3779B97F4A7C15;
-  std::vector<torch::Tensor> noise;
-  std::vector<std::string> names;
-  std::vector<std::uint64_t> step_seeds;
-  for (const std::uint64_t seed : seeds) {
-    noise.push_back(noise_of(s, seed));
-    names.push_back("seed " + std::to_string(seed));
-    step_seeds.push_back(seed ^ kOtherBits);
-  }
-  return sample(s, torch::stack(noise), names, step_seeds, options);
-}
-
 avatar::GaussianAttributes decode(const Studio& s, const torch::Tensor& planes) {
   const torch::NoGradGuard no_grad;
   return avatar::attributes_from_samples(s.sampler->sample(s.decoder->attribute_map(planes.unsqueeze(0)))[0]);
@@ -166,11 +83,6 @@ splat::RenderOutputs render_view(const splat::Gaussians& gaussians, const geomet
   options.components = components;
   options.reference_empty = empty_is_black;
   return splat::render(gaussians, camera, options);
-}
-
-io::Image picture(const torch::Tensor& rgb) {
-  tensor::expect_shape(rgb, {3, -1, -1}, "picture");
-  return image_of((rgb.detach().clamp(0, 1) * 255).round().to(torch::kUInt8).permute({1, 2, 0}));
 }
 
 torch::Tensor label_map(const splat::RenderOutputs& o) {

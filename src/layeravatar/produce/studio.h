@@ -17,6 +17,7 @@
 #include "layeravatar/diffusion/unet.h"
 #include "layeravatar/geometry/camera.h"
 #include "layeravatar/io/png.h"
+#include "layeravatar/produce/pixels.h"
 #include "layeravatar/splat/render.h"
 
 namespace layeravatar::produce {
@@ -43,25 +44,6 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file);
 /// the processor has it. Throws Error(kConfig) for another name.
 void set_precision(const Studio& studio, const std::string& name);
 
-struct SamplingOptions {
-  int steps = 50;
-  std::string sampler = "ddim";   // or ddpm
-  double eta = 0;                 // of ddim
-  bool small_variance = false;    // of ddpm
-  std::function<void(int, int)> progress;
-};
-
-/// `wanted`, or for 0 what the pack's profile takes: 25, and 50 as the release does with an official pack.
-int sampling_steps(const Studio& studio, int wanted);
-
-/// The initial noise of a seed, [12, h, 3h].
-torch::Tensor noise_of(const Studio& studio, std::uint64_t seed);
-
-/// One avatar per seed, with a default pack its skin settled under its clothes (avatar::settle_layers); each depends on its own seed alone, not on its neighbours in the batch.
-std::vector<avatar::Avatar> sample_avatars(const Studio& studio, const std::vector<std::uint64_t>& seeds, const SamplingOptions& options);
-/// The same from given initial noise [n, 12, h, 3h]; `names` say in the provenance where it came from.
-std::vector<avatar::Avatar> sample_from_noise(const Studio& studio, const torch::Tensor& noise, const std::vector<std::string>& names, const SamplingOptions& options);
-
 /// Decoded once per avatar.
 avatar::GaussianAttributes decode(const Studio& studio, const torch::Tensor& planes);
 
@@ -78,8 +60,6 @@ struct Wardrobe {
 };
 avatar::GaussianAttributes compose(const Studio& studio, const avatar::Avatar& base, const Wardrobe& donors);
 
-/// Pictures for people: components on the background, 8 bits by rounding.
-io::Image picture(const torch::Tensor& rgb /* [3, H, W] */);
 /// Full, body, top, hair, shoes, bottom and labels side by side.
 io::Image panels(const splat::RenderOutputs& outputs);
 /// Each pixel's component by the largest visible weight, 0 where less than half is covered; [H, W] uint8 labels 0..5.

@@ -12,6 +12,7 @@
 #include "layeravatar/eval/silhouette.h"
 #include "layeravatar/eval/variety.h"
 #include "layeravatar/train/dataset_source.h"
+#include "layeravatar/produce/sampling.h"
 #include "layeravatar/train/export_pack.h"
 #include "layeravatar/train/fit_code.h"
 
@@ -106,6 +107,7 @@ std::vector<avatar::Avatar> draw_samples(const produce::Studio& studio, int coun
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(count));
   std::iota(seeds.begin(), seeds.end(), 0);
   produce::SamplingOptions options;
+  options.sampler = "ddim";
   options.steps = 20;
   return produce::sample_avatars(studio, seeds, options);
 }

@@ -1,0 +1,59 @@
+#include "layeravatar/produce/pixels.h"
+
+#include <bit>
+
+#include "layeravatar/core/error.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::produce {
+namespace {
+
+constexpr std::int64_t kChunk = 256;  // pixels
+
+// Rounds 255 v, limited to 0..255: the lowest bits of the sum with 1.5 2^23 are the whole number.
+void to_bytes(const float* from, std::int64_t count, std::uint8_t* to) {
+  for (std::int64_t x = 0; x < count; ++x) {
+    const float limited = from[x] > 0.0F ? (from[x] < 1.0F ? from[x] : 1.0F) : 0.0F;
+    to[x] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(limited * 255.0F + 12582912.0F));
+  }
+}
+
+}  // namespace
+
+io::Image picture_row(const std::vector<torch::Tensor>& pictures, bool opaque) {
+  LAV_CHECK(!pictures.empty(), "a row needs a picture");
+  const std::int64_t channels = pictures[0].size(0), height = pictures[0].size(1);
+  LAV_CHECK(channels == 3 || (channels == 1 && !opaque), "1 or 3 channels");
+  std::vector<torch::Tensor> kept;
+  std::int64_t width = 0;
+  for (const torch::Tensor& p : pictures) {
+    tensor::expect_shape(p, {channels, height, -1}, "picture");
+    kept.push_back(p.detach().contiguous());
+    width += p.size(2);
+  }
+  const std::int64_t step = opaque ? 4 : channels;
+  io::Image out{static_cast<int>(width), static_cast<int>(height), static_cast<int>(step), {}};
+  out.pixels.assign(static_cast<std::size_t>(width * height * step), 255);
+  std::int64_t left = 0;
+  for (const torch::Tensor& p : kept) {
+    const float* from = tensor::floats(p, "picture");
+    const std::int64_t w = p.size(2);
+#pragma omp parallel for schedule(static)
+    for (std::int64_t y = 0; y < height; ++y)
+      for (std::int64_t x = 0; x < w; x += kChunk) {
+        const std::int64_t count = std::min(kChunk, w - x);
+        std::uint8_t bytes[kChunk];
+        for (std::int64_t c = 0; c < channels; ++c) {
+          to_bytes(from + (c * height + y) * w + x, count, bytes);
+          std::uint8_t* to = out.pixels.data() + (y * width + left + x) * step + c;
+          for (std::int64_t k = 0; k < count; ++k) to[k * step] = bytes[k];
+        }
+      }
+    left += w;
+  }
+  return out;
+}
+
+io::Image picture(const torch::Tensor& rgb) { return picture_row({rgb}); }
+
+}  // namespace layeravatar::produce

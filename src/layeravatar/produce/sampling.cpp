@@ -1,0 +1,133 @@
+#include "layeravatar/produce/sampling.h"
+
+#include <fmt/format.h>
+#include <torch/torch.h>
+
+#include <algorithm>
+#include <iterator>
+#include <optional>
+
+#include "layeravatar/avatar/layer_order.h"
+#include "layeravatar/avatar/settle_layers.h"
+#include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/sampler.h"
+#include "layeravatar/produce/command_parts.h"
+#include "layeravatar/tensor/convert.h"
+
+namespace layeravatar::produce {
+namespace {
+
+constexpr std::uint64_t kStepSeed = 0xDD93;  // of noise from elsewhere
+
+// What a sampler usually takes, with default packs and with official ones.
+struct Usual {
+  const char* sampler;
+  const char* spacing;
+  int steps, official_steps, order;
+};
+constexpr Usual kUsual[] = {{"ddim", "uniform", 25, 50, 0}, {"ddpm", "uniform", 25, 50, 0}, {"dpmpp", "logsnr", 15, 20, 2}, {"unipc", "logsnr", 10, 15, 3}};
+constexpr const char *kUsualSampler = "ddim", *kUsualOfficialSampler = "ddim";
+
+constexpr std::pair<const char*, diffusion::Spacing> kSpacings[] = {
+    {"uniform", diffusion::Spacing::kUniform}, {"logsnr", diffusion::Spacing::kLogSnr}, {"quadratic", diffusion::Spacing::kQuadratic}};
+
+// One seed per avatar for the noise of its steps; `noise` [n, 12, h, 3h].
+std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, const std::vector<std::string>& names,
+                                   const std::vector<std::uint64_t>& step_seeds, SamplingOptions options) {
+  options = usual_sampling(s, std::move(options));
+  const std::int64_t h = s.config.planes_height;
+  tensor::expect_shape(noise, {static_cast<std::int64_t>(names.size()), 12, h, 3 * h}, "noise");
+  const torch::NoGradGuard no_grad;
+  std::optional<avatar::LayerOrder> order;
+  std::optional<avatar::LooseGaussians> loose;
+  if (s.config.profile != "official") {
+    const templates::LayeredTemplate& layers = s.deformer->layers();
+    order.emplace(layers, false);  // no shoes: their planes hold the foot's shape
+    loose.emplace(layers, [&](const torch::Tensor& points) { return s.deformer->base_sizes(points); });
+  }
+  std::vector<avatar::Avatar> out;
+  for (std::int64_t i = 0; i < noise.size(0); ++i) {
+    SamplingOptions one_of = options;
+    if (options.progress)
+      one_of.progress = [&](int done, int steps) { options.progress(static_cast<int>(i) * steps + done, static_cast<int>(noise.size(0)) * steps); };
+    const torch::Tensor planes = sample_planes(s, noise.slice(0, i, i + 1), step_seeds[static_cast<std::size_t>(i)], one_of);
+    avatar::Avatar one;
+    one.planes = (order ? avatar::settle_layers(*s.decoder, *s.sampler, *order, *loose, planes[0]) : planes[0]).contiguous();
+    one.betas = s.betas.predict(one.planes);
+    one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler},
+                      {"steps", std::to_string(options.steps)}, {"spacing", options.spacing}};
+    if (options.order != 0) one.provenance["order"] = std::to_string(options.order);
+    if (options.eta != 0) one.provenance["eta"] = fmt::format("{}", options.eta);
+    if (options.sampler == "ddpm") one.provenance["variance"] = options.small_variance ? "small" : "large";
+    out.push_back(std::move(one));
+  }
+  return out;
+}
+
+}  // namespace
+
+SamplingOptions usual_sampling(const Studio& s, SamplingOptions o) {
+  const bool official = s.config.profile == "official";
+  if (o.sampler.empty()) o.sampler = official ? kUsualOfficialSampler : kUsualSampler;
+  const auto usual = std::find_if(std::begin(kUsual), std::end(kUsual), [&](const Usual& u) { return o.sampler == u.sampler; });
+  if (usual == std::end(kUsual)) throw Error(ErrorKind::kConfig, fmt::format("sampler = {}, must be ddim, ddpm, dpmpp or unipc", o.sampler));
+  if (o.spacing.empty()) o.spacing = usual->spacing;
+  if (std::none_of(std::begin(kSpacings), std::end(kSpacings), [&](const auto& one) { return o.spacing == one.first; }))
+    throw Error(ErrorKind::kConfig, fmt::format("spacing = {}, must be uniform, logsnr or quadratic", o.spacing));
+  if (o.order != 0 && usual->order == 0) throw Error(ErrorKind::kConfig, fmt::format("order = {}, needs sampler = dpmpp or unipc", o.order));
+  if (o.order == 0) o.order = usual->order;
+  if (o.steps == 0) o.steps = official ? usual->official_steps : usual->steps;
+  require_range("steps", o.steps, 1, static_cast<int>(s.schedule.size()));
+  if (!(o.eta >= 0 && o.eta <= 1)) throw Error(ErrorKind::kConfig, fmt::format("eta = {}, must be in 0..1", o.eta));
+  if (o.eta > 0 && o.sampler != "ddim") throw Error(ErrorKind::kConfig, fmt::format("eta = {}, needs sampler = ddim", o.eta));
+  return o;
+}
+
+torch::Tensor noise_of(const Studio& s, std::uint64_t seed) {
+  const std::int64_t h = s.config.planes_height;
+  auto generator = at::detail::createCPUGenerator(seed);
+  return torch::randn({12, h, 3 * h}, generator, torch::TensorOptions().dtype(torch::kFloat32));
+}
+
+torch::Tensor sample_planes(const Studio& s, const torch::Tensor& noise, std::uint64_t step_seed, const SamplingOptions& wanted) {
+  if (!s.unet) throw Error(ErrorKind::kInput, "the pack holds no denoiser; it cannot generate");
+  const torch::NoGradGuard no_grad;
+  const SamplingOptions options = usual_sampling(s, wanted);
+  const diffusion::Denoiser denoiser = [&](const torch::Tensor& x, std::int64_t t) {
+    return s.unet->forward(x, torch::full({x.size(0)}, t, torch::kInt64));
+  };
+  diffusion::SampleOptions o;
+  o.steps = options.steps;
+  for (const auto& [name, spacing] : kSpacings)
+    if (options.spacing == name) o.spacing = spacing;
+  o.eta = options.eta;
+  o.variance = options.small_variance ? diffusion::SampleOptions::Variance::kSmall : diffusion::SampleOptions::Variance::kLarge;
+  auto generator = at::detail::createCPUGenerator(step_seed);
+  o.noise = [&](int) { return torch::randn(noise.sizes(), generator, torch::TensorOptions().dtype(torch::kFloat32)); };
+  o.progress = options.progress;
+  if (options.sampler == "ddpm") return diffusion::sample_ddpm(denoiser, s.schedule, noise, o);
+  if (options.sampler == "dpmpp") return diffusion::sample_multistep(denoiser, s.schedule, noise, o, diffusion::Solver::kDpmSolverPlusPlus, options.order);
+  if (options.sampler == "unipc") return diffusion::sample_multistep(denoiser, s.schedule, noise, o, diffusion::Solver::kUniPC, options.order);
+  return diffusion::sample_ddim(denoiser, s.schedule, noise, o);
+}
+
+std::vector<avatar::Avatar> sample_from_noise(const Studio& s, const torch::Tensor& noise, const std::vector<std::string>& names, const SamplingOptions& options) {
+  std::vector<std::uint64_t> step_seeds;
+  for (std::size_t i = 0; i < names.size(); ++i) step_seeds.push_back(kStepSeed + i);
+  return sample(s, noise, names, step_seeds, options);
+}
+
+std::vector<avatar::Avatar> sample_avatars(const Studio& s, const std::vector<std::uint64_t>& seeds, const SamplingOptions& options) {
+  constexpr std::uint64_t kOtherBits = 0x9E3779B97F4A7C15;
+  std::vector<torch::Tensor> noise;
+  std::vector<std::string> names;
+  std::vector<std::uint64_t> step_seeds;
+  for (const std::uint64_t seed : seeds) {
+    noise.push_back(noise_of(s, seed));
+    names.push_back("seed " + std::to_string(seed));
+    step_seeds.push_back(seed ^ kOtherBits);
+  }
+  return sample(s, torch::stack(noise), names, step_seeds, options);
+}
+
+}  // namespace layeravatar::produce

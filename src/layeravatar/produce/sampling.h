@@ -1,0 +1,42 @@
+// Noise to avatars.
+#pragma once
+#include <torch/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "layeravatar/avatar/avatar_file.h"
+#include "layeravatar/produce/studio.h"
+
+namespace layeravatar::produce {
+
+struct SamplingOptions {
+  std::string sampler;   // ddim, ddpm, dpmpp or unipc; empty: the pack's usual one
+  std::string spacing;   // of the steps: uniform, logsnr or quadratic; empty: the sampler's usual one
+  int steps = 0;         // 1..1000; 0: the sampler's usual number
+  int order = 0;         // 1..2 of dpmpp, 1..3 of unipc; 0: its usual one
+  double eta = 0;        // of ddim, 0..1: noise that every step adds
+  bool small_variance = false;  // of ddpm
+  std::function<void(int, int)> progress;
+};
+
+/// The options with what was left open filled in. With an official pack the release's own: ddim, 50 uniform steps. With a default
+/// pack what `layeravatar samplers` found (docs/performance.md). Throws Error(kConfig) for an unknown name or a number out of range.
+SamplingOptions usual_sampling(const Studio& studio, SamplingOptions options);
+
+/// The initial noise of a seed, [12, h, 3h].
+torch::Tensor noise_of(const Studio& studio, std::uint64_t seed);
+
+/// Noise [1, 12, h, 3h] to planes of the same shape, as the sampler leaves them. `step_seed` is of the noise that ddpm and eta add.
+/// Throws Error(kInput) for a pack without a denoiser.
+torch::Tensor sample_planes(const Studio& studio, const torch::Tensor& noise, std::uint64_t step_seed, const SamplingOptions& options);
+
+/// One avatar per seed, with a default pack its skin settled under its clothes (avatar::settle_layers); each depends on its own seed
+/// alone, not on its neighbours in the batch.
+std::vector<avatar::Avatar> sample_avatars(const Studio& studio, const std::vector<std::uint64_t>& seeds, const SamplingOptions& options);
+/// The same from given initial noise [n, 12, h, 3h]; `names` say in the provenance where it came from.
+std::vector<avatar::Avatar> sample_from_noise(const Studio& studio, const torch::Tensor& noise, const std::vector<std::string>& names, const SamplingOptions& options);
+
+}  // namespace layeravatar::produce
