@@ -142,6 +142,8 @@ TEST(Schedule, RecordedTables) {
   expect("sampler_weight_f32", 1e-7, [&](auto t) { return s.signal(t) * s.noise(t); });
   expect("sampler_weight_EPS", 1e-7, [&](auto t) { return s.noise(t) / s.signal(t); });
   expect("sampler_weight_START_X", 1e-7, [&](auto t) { return s.signal(t) / s.noise(t); });
+  const Schedule cosine = Schedule::cosine();
+  expect("cosine_betas", 1e-10, [&](auto t) { return cosine.beta(t); });
 }
 
 // The ancestral sampler walks all 1000 steps with two signals: x0 = 0.5 shows both coefficients of the mean, noise 1 the

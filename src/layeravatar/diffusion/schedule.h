@@ -9,6 +9,8 @@ namespace layeravatar::diffusion {
 class Schedule {
  public:
   explicit Schedule(std::int64_t steps = 1000, double first_beta = 1e-4, double last_beta = 2e-2);
+  /// The squared cosine of arXiv 2102.09672: 1 - beta_t = f((t + 1) / T) / f(t / T), f(x) = cos^2(pi (x + 0.008) / 2.016), beta at most 0.999.
+  static Schedule cosine(std::int64_t steps = 1000);
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(beta_.size()); }
   [[nodiscard]] double beta(std::int64_t t) const { return beta_.at(static_cast<std::size_t>(t)); }
   /// Product of 1 - beta up to t; 1 for t = -1.
@@ -21,6 +23,7 @@ class Schedule {
   [[nodiscard]] double posterior_variance(std::int64_t t) const;
 
  private:
+  explicit Schedule(const std::vector<double>& betas);
   std::vector<double> beta_, alpha_bar_;
 };
 

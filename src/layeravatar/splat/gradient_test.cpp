@@ -174,6 +174,21 @@ TEST(RenderGradient, EqualsTheRecordedOne) {
       EXPECT_LT(relative(g.covariances.grad(), twin::doubles(get(key + "grad_cov3D"))), 1e-3) << key;
       EXPECT_LT(relative(g.colours.grad(), twin::doubles(get(key + "grad_colors"))), 1e-3) << key;
       EXPECT_LT(relative(g.opacities.grad(), twin::doubles(get(key + "grad_opacities"))), 1e-3) << key;
+      // What the product does not return, of its slow twin: the gradient in half pictures, and the radii.
+      twin::Scene scene = twin::scene_of(g, geometry::turntable_cameras(64)[static_cast<std::size_t>(index)], -1, false);
+      scene.background.fill(bg);
+      const twin::Doubles by_depth = twin::doubles(0.1 * get(view + "gd"));
+      const twin::Gradients slow = twin::gradients(scene, {twin::doubles(get(view + "gc")), twin::doubles(get(view + "ga")), by_depth});
+      const std::vector<int> radii = twin::radii(scene);
+      const torch::Tensor want_screen = get(key + "grad_means2D"), want_radii = get(key + "radii");
+      const double scale = want_screen.abs().max().item<double>();
+      ASSERT_EQ(scene.ids.size(), 200U);
+      for (std::int64_t i = 0; i < 200; ++i) {
+        const auto at = static_cast<std::size_t>(i);
+        EXPECT_EQ(radii[at], want_radii[i].item<int>()) << key << i;
+        for (std::int64_t k = 0; k < 2; ++k)
+          EXPECT_NEAR(32 * slow.screen[2 * at + static_cast<std::size_t>(k)], want_screen[i][k].item<double>(), 1e-3 * scale) << key << i;
+      }
     }
 }
 

@@ -18,6 +18,7 @@ struct Splat {
   double a, b, c;                    // dilated covariance
   double x, y;                       // pixels
   double conic_a, conic_b, conic_c;
+  int radius;
   int x0, x1, y0, y1;                // pixels of the reference's tiles
   std::size_t at;                    // in the scene
 };
@@ -56,6 +57,7 @@ std::vector<Splat> project(const Scene& s) {
     const double radius = std::ceil(3 * std::sqrt(mid + std::sqrt(std::max(0.1, mid * mid - det))));
     p.x = f * p.q[0] / (z + 1e-7) + (w - 1) / 2.0, p.y = f * p.q[1] / (z + 1e-7) + (h - 1) / 2.0;
     const auto tile = [](double v, int size) { return 16 * std::clamp(static_cast<int>(v / 16), 0, (size + 15) / 16); };
+    p.radius = static_cast<int>(radius);
     p.x0 = tile(p.x - radius, w), p.x1 = tile(p.x + radius + 15, w);
     p.y0 = tile(p.y - radius, h), p.y1 = tile(p.y + radius + 15, h);
     list.push_back(p);
@@ -132,6 +134,7 @@ void to_world(const Scene& s, const Splat& p, const ScreenGradient& g, Gradients
     out.colours[3 * p.at + k] += g.colour[k];
   }
   out.opacities[p.at] += g.opacity;
+  out.screen[2 * p.at] += g.x, out.screen[2 * p.at + 1] += g.y;
 }
 
 }  // namespace
@@ -153,6 +156,13 @@ Images draw(const Scene& s) {
       }
       for (std::size_t k = 0; k < 3; ++k) out.colour[k * pixels + at] += t * s.background[k];
     }
+  return out;
+}
+
+std::vector<int> radii(const Scene& s) {
+  std::vector<int> out(s.opacities.size());
+  for (const Splat& p : project(s))
+    if (p.x0 < p.x1 && p.y0 < p.y1) out[p.at] = p.radius;
   return out;
 }
 
@@ -203,7 +213,7 @@ Gradients gradients(const Scene& s, const Images& by) {
       }
     }
   const std::size_t n = s.opacities.size();
-  Gradients out{Doubles(3 * n), Doubles(6 * n), Doubles(3 * n), Doubles(n)};
+  Gradients out{Doubles(3 * n), Doubles(6 * n), Doubles(3 * n), Doubles(n), Doubles(2 * n)};
   for (const Splat& p : list) to_world(s, p, screen[p.at], out);
   return out;
 }
@@ -274,7 +284,7 @@ std::vector<torch::Tensor> random_gradients(const RenderOutputs& outputs, std::u
 
 Gradients all_gradients(const Gaussians& g, const geometry::Camera& camera, const std::vector<torch::Tensor>& by) {
   const auto n = static_cast<std::size_t>(g.means.size(0));
-  Gradients sum{Doubles(3 * n), Doubles(6 * n), Doubles(3 * n), Doubles(n)};
+  Gradients sum{Doubles(3 * n), Doubles(6 * n), Doubles(3 * n), Doubles(n), {}};
   const auto add = [&](int component, bool opaque, const Images& images) {
     const Scene scene = scene_of(g, camera, component, opaque);
     const Gradients part = gradients(scene, images);

@@ -28,12 +28,16 @@ struct Images {
 
 struct Gradients {
   Doubles means, covariances, colours, opacities;
+  Doubles screen;  // [n, 2] with respect to the projected means, in pixels
 };
 
 /// The Gaussians above the opacity 0.05 of one component, or of all (-1); `opaque` sets every opacity to 1.
 Scene scene_of(const Gaussians& gaussians, const geometry::Camera& camera, int component, bool opaque);
 
 Images draw(const Scene& scene);
+
+/// 3 sigma of each Gaussian on the screen, rounded up to whole pixels; 0 where no tile is touched.
+std::vector<int> radii(const Scene& scene);
 
 /// How near one pixel is to another picture: the least relative distance of an alpha from the cut at 1/255, and of the depths of two
 /// neighbours in the order of blending.
