@@ -1,6 +1,10 @@
 #include "layeravatar/splat/render.h"
 
 #include <torch/csrc/autograd/custom_function.h>
+#include <torch/torch.h>
+
+#include <string>
+#include <utility>
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/splat/kernels/splat_kernel.h"
@@ -104,6 +108,14 @@ struct RenderFunction : torch::autograd::Function<RenderFunction> {
 
 }  // namespace
 
+void check_finite(const Gaussians& g) {
+  const std::pair<const char*, torch::Tensor> parts[] = {{"mean", g.means}, {"covariance", g.covariances}, {"colour", g.colours}, {"opacity", g.opacities}};
+  for (const auto& [name, values] : parts) {
+    const torch::Tensor bad = torch::isfinite(values.detach()).logical_not().nonzero();
+    if (bad.size(0) > 0) throw Error(ErrorKind::kInternal, std::string(name) + " of Gaussian " + std::to_string(bad[0][0].item<std::int64_t>()) + " is not finite");
+  }
+}
+
 RenderOutputs render(const Gaussians& g, const geometry::Camera& camera, const RenderOptions& options) {
   tensor::expect_shape(g.means, {-1, 3}, "means");
   const std::int64_t n = g.means.size(0);
@@ -111,6 +123,9 @@ RenderOutputs render(const Gaussians& g, const geometry::Camera& camera, const R
   tensor::expect_shape(g.colours, {n, 3}, "colours");
   tensor::expect_shape(g.opacities, {n}, "opacities");
   tensor::expect_shape(g.components, {n}, "components");
+#ifndef NDEBUG
+  check_finite(g);
+#endif
   LAV_CHECK(g.components.scalar_type() == torch::kUInt8, "components: expected uint8");
   LAV_CHECK(
       camera.width > 0 && camera.height > 0 && camera.width <= 16384 && camera.height <= 16384 && camera.focal > 0,

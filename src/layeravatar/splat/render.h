@@ -27,6 +27,10 @@ struct RenderOutputs {
   torch::Tensor component_weights;  // [5, H, W] visible weight of each component in the full image; no gradient
 };
 
+/// Throws Error(kInternal): "covariance of Gaussian 7 is not finite", or mean, colour or opacity. `render` asks in debug builds; in
+/// others it leaves such Gaussians out (spec/body_and_data.md section 15).
+void check_finite(const Gaussians& gaussians);
+
 /// Differentiable in means, covariances, colours and opacities, in the reference's convention. N = 0 is valid.
 /// Deterministic for any number of threads. Throws Error(kInternal), the tensor named, for a wrong shape or type.
 RenderOutputs render(const Gaussians& gaussians, const geometry::Camera& camera, const RenderOptions& options = {});

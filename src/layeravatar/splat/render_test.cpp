@@ -161,6 +161,24 @@ TEST(Render, NothingAndBehindTheCamera) {
   EXPECT_GT(largest(render(behind, camera).alpha), 0.5F);
 }
 
+TEST(Render, DebugBuildsNameTheBrokenGaussian) {
+  const auto message = [](Gaussians g) -> std::string {
+    try {
+      check_finite(g);
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kInternal);
+      return e.what();
+    }
+    return "";
+  };
+  Gaussians g = twin::random_scene(9, 2);
+  EXPECT_EQ(message(g), "");
+  g.covariances[7][2] = std::nanf("");
+  EXPECT_EQ(message(g), "covariance of Gaussian 7 is not finite");
+  g.means[3][0] = INFINITY;
+  EXPECT_EQ(message(g), "mean of Gaussian 3 is not finite");
+}
+
 TEST(Render, HugeAndBrokenNumbersDoNotSpread) {
   Gaussians g = twin::random_scene(50, 2);
   const RenderOutputs want = render(g, twin::small_camera(40));
