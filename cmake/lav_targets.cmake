@@ -78,6 +78,7 @@ function(lav_add_bench name)
   find_package(benchmark REQUIRED)
   cmake_path(GET A_SOURCE STEM program)
   add_executable(${program} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/${A_SOURCE})
+  target_compile_definitions(${program} PRIVATE LAV_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   target_link_libraries(${program} PRIVATE lav::${name} benchmark::benchmark)
 endfunction()
 

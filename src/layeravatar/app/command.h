@@ -17,8 +17,8 @@ struct Common {
   std::string device = "cpu";
 };
 
-/// Set by Ctrl-C.
-extern std::atomic<bool> stop_requested;
+/// From here on Ctrl-C does not end the program at once but sets what is returned, for commands that look at it.
+const std::atomic<bool>& stop_on_signal();
 
 /// A line on standard error unless --quiet.
 void say(const Common& common, const std::string& line);

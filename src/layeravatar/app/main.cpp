@@ -16,7 +16,14 @@
 
 namespace layeravatar::app {
 
+namespace {
 std::atomic<bool> stop_requested{false};
+}
+
+const std::atomic<bool>& stop_on_signal() {
+  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { stop_requested = true; });
+  return stop_requested;
+}
 
 void say(const Common& common, const std::string& line) {
   if (common.quiet) return;
@@ -109,8 +116,6 @@ int main(int argc, char** argv) {
   mallopt(M_MMAP_MAX, 0);
   mallopt(M_TRIM_THRESHOLD, kKept);
   mallopt(M_TOP_PAD, kGrowth);
-  std::signal(SIGINT, [](int) { layeravatar::app::stop_requested = true; });
-  std::signal(SIGTERM, [](int) { layeravatar::app::stop_requested = true; });
   try {
     return layeravatar::app::run(argc, argv);
   } catch (const layeravatar::Error& e) {

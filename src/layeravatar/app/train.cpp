@@ -40,7 +40,7 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
       o->files.config_text = read_file(o->config);
       o->files.config_name = o->config.string();
       constexpr int kInterrupted = 130;
-      const bool whole = train::run_training(o->files, [&](const std::string& line) { say(common, line); }, &stop_requested);
+      const bool whole = train::run_training(o->files, [&](const std::string& line) { say(common, line); }, &stop_on_signal());
       return whole ? 0 : kInterrupted;
     };
   });

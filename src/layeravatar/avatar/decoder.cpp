@@ -69,6 +69,15 @@ struct SampleFunction : torch::autograd::Function<SampleFunction> {
   }
 };
 
+torch::Tensor branch(const torch::Tensor& x, nn::Sequential& net, nn::BatchNorm2dImpl& norm, nn::Sequential& first, nn::Sequential& second,
+                     std::int64_t sigmoid_heads) {
+  const auto conv_of = [](nn::Sequential& of) { return of->ptr(0)->as<nn::Conv2d>(); };
+  const nn::Conv2dImpl *conv = conv_of(net), *a = conv_of(first), *b = conv_of(second);
+  const std::int64_t channels = conv->weight.size(0);
+  const torch::Tensor weights = torch::cat({a->weight, b->weight}).reshape({-1, channels});
+  return decoder_branch(x, conv->weight, conv->bias, norm, weights, torch::cat({a->bias, b->bias}), sigmoid_heads);
+}
+
 }  // namespace
 
 GaussianAttributes attributes_from_samples(const torch::Tensor& samples) {
@@ -92,20 +101,16 @@ Decoder::Decoder() {
   tex_net_ = register_module("tex_net", nn::Sequential(conv(6, 128, 7), nn::BatchNorm2d(128)));
 }
 
+torch::Tensor Decoder::geometry_map(const torch::Tensor& planes) { return branch(planes, base_net_, *base_bn_, density_net_, offset_net_, 1); }
+
+torch::Tensor Decoder::texture_map(const torch::Tensor& planes) {
+  return branch(planes, tex_net_, *tex_net_->ptr(1)->as<nn::BatchNorm2d>(), color_net_, cov_net_, 9);
+}
+
 torch::Tensor Decoder::attribute_map(const torch::Tensor& planes) {
   tensor::expect_shape(planes, {-1, kPlaneChannels, -1, -1}, "planes");
-  const auto conv_of = [](nn::Sequential& net) { return net->ptr(0)->as<nn::Conv2d>(); };
-  const auto branch = [&](const torch::Tensor& x, nn::Sequential& net, nn::BatchNorm2dImpl& norm, nn::Sequential& first,
-                          nn::Sequential& second, std::int64_t sigmoid_heads) {
-    const nn::Conv2dImpl *conv = conv_of(net), *a = conv_of(first), *b = conv_of(second);
-    const std::int64_t channels = conv->weight.size(0);
-    const torch::Tensor weights = torch::cat({a->weight, b->weight}).reshape({-1, channels});
-    return decoder_branch(x, conv->weight, conv->bias, norm, weights, torch::cat({a->bias, b->bias}), sigmoid_heads);
-  };
-  nn::BatchNorm2dImpl& texture_norm = *tex_net_->ptr(1)->as<nn::BatchNorm2d>();
-  return torch::cat({branch(planes.slice(1, 0, 6), base_net_, *base_bn_, density_net_, offset_net_, 1),
-                     branch(planes.slice(1, 6, 12), tex_net_, texture_norm, color_net_, cov_net_, 9)},
-                    1);
+  constexpr std::int64_t kGeometry = kPlaneChannels / 2;
+  return torch::cat({geometry_map(planes.slice(1, 0, kGeometry)), texture_map(planes.slice(1, kGeometry))}, 1);
 }
 
 struct MapSampler::Taps {

@@ -22,8 +22,11 @@ class Decoder : public torch::nn::Module {
   Decoder();
   /// planes [S, 12, h, w] (after the activation) -> [S, 13, h, w], activations applied.
   torch::Tensor attribute_map(const torch::Tensor& planes);
+  /// Its first four channels, opacity and offset, which follow from the geometry planes [S, 6, h, w] alone.
+  torch::Tensor geometry_map(const torch::Tensor& planes);
 
  private:
+  torch::Tensor texture_map(const torch::Tensor& planes);
   torch::nn::Sequential base_net_, density_net_, offset_net_, color_net_, cov_net_, tex_net_;
   torch::nn::BatchNorm2d base_bn_{nullptr};
 };

@@ -139,6 +139,14 @@ TEST(Decoder, StartsWithoutOffsetsAndWithReleaseNames) {
   EXPECT_LT(map.slice(1, 1, 4).abs().max().item<float>(), 1e-2F);
 }
 
+TEST(Decoder, GeometryMapIsTheFirstFourChannels) {
+  torch::manual_seed(3);
+  Decoder decoder;
+  decoder.eval();
+  const torch::Tensor planes = torch::randn({2, 12, 8, 24});
+  EXPECT_TRUE(torch::equal(decoder.geometry_map(planes.slice(1, 0, 6)), decoder.attribute_map(planes).slice(1, 0, 4)));
+}
+
 TEST(MapSampler, MatchesGridSampleAndItsGradient) {
   torch::manual_seed(5);
   const torch::Tensor uvs = torch::rand({500, 2}) * 1.02 - 0.01;

@@ -14,12 +14,11 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
   const std::int64_t h = planes.size(1);
   const torch::Tensor geometry = planes.slice(0, 0, kPlaneChannels / 2);
   torch::Tensor body = geometry.slice(2, 0, h).clone().requires_grad_(true), outer = geometry.slice(2, h).clone().requires_grad_(true);
-  const auto whole = [&] { return torch::cat({torch::cat({body, outer}, 2), planes.slice(0, kPlaneChannels / 2)}, 0); };
-  const auto decode = [&] { return attributes_from_samples(sampler.sample(decoder.attribute_map(whole().unsqueeze(0)))[0]); };
+  const auto moved = [&] { return torch::cat({body, outer}, 2); };
   torch::Tensor floating, opacity;
   {
     const torch::NoGradGuard no_grad;
-    const GaussianAttributes drawn = decode();
+    const GaussianAttributes drawn = attributes_from_samples(sampler.sample(decoder.attribute_map(planes.unsqueeze(0)))[0]);
     floating = loose.find(drawn);
     opacity = drawn.opacity * ~floating;
   }
@@ -31,11 +30,12 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
   for (const torch::Tensor& leaf : leaves) groups.emplace_back(std::vector<torch::Tensor>{leaf}, std::make_unique<torch::optim::AdamOptions>(kStepSize));
   torch::optim::Adam adam(groups, torch::optim::AdamOptions(kStepSize));
   for (int step = 0; step < kSteps; ++step) {
-    const GaussianAttributes attributes = decode();
+    const torch::Tensor samples = sampler.sample(decoder.geometry_map(moved().unsqueeze(0)))[0];  // opacity, offset
+    const torch::Tensor now = samples.select(1, 0), offsets = samples.slice(1, 1, 4);
     // Garments do not give way to skin.
-    const torch::Tensor offset = torch::where(clothes.unsqueeze(1), attributes.offset.detach(), attributes.offset);
-    torch::Tensor loss = order.loss(offset, attributes.opacity);
-    if (count > 0) loss = loss + torch::where(clothes, attributes.opacity - opacity, torch::zeros({})).square().sum() / count;
+    const torch::Tensor offset = torch::where(clothes.unsqueeze(1), offsets.detach(), offsets);
+    torch::Tensor loss = order.loss(offset, now);
+    if (count > 0) loss = loss + torch::where(clothes, now - opacity, torch::zeros({})).square().sum() / count;
     adam.zero_grad();
     loss.backward();
     if (step == 0)
@@ -43,7 +43,7 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
         static_cast<torch::optim::AdamOptions&>(group.options()).eps(kFaint * group.params()[0].grad().abs().max().item<double>() + 1e-12);
     adam.step();
   }
-  return whole().detach();
+  return torch::cat({moved().detach(), planes.slice(0, kPlaneChannels / 2)}, 0);
 }
 
 }  // namespace layeravatar::avatar

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "layeravatar/core/error.h"
 
@@ -12,7 +13,7 @@ namespace {
 constexpr float kMargin = 1.2F;  // of the box of the canonical body
 constexpr float kNearest = 3e-5F;
 constexpr float kFarthest = 0.1F;
-constexpr std::int64_t kBlock = 256;  // vertices whose distances are computed at a time
+constexpr std::int64_t kBlock = 64;  // vertices whose distances are computed at a time
 
 /// Entry i of n evenly spaced numbers from -1 to 1, counted from the nearer end so that both ends are exact.
 float linspace(int i, int n) {
@@ -22,45 +23,107 @@ float linspace(int i, int n) {
 
 struct Nearest {
   std::array<float, WeightVolume::kNeighbours> square;
-  std::array<std::int64_t, WeightVolume::kNeighbours> index;
+  std::array<std::int32_t, WeightVolume::kNeighbours> index;
 };
 
-/// The 10 nearest of the points (x, y, z), nearest first.
-Nearest find_nearest(const std::array<float, 3>& at, const std::vector<float>& x, const std::vector<float>& y,
-                     const std::vector<float>& z) {
-  Nearest best;
-  best.square.fill(std::numeric_limits<float>::infinity());
-  best.index.fill(0);
-  const auto count = static_cast<std::int64_t>(x.size());
-  float square[kBlock];
-  for (std::int64_t begin = 0; begin < count; begin += kBlock) {
-    const std::int64_t width = std::min(kBlock, count - begin);
-    const float* px = x.data() + begin;
-    const float* py = y.data() + begin;
-    const float* pz = z.data() + begin;
+/// Points in blocks of neighbours with a box each, so that most blocks are passed over.
+class PointBlocks {
+ public:
+  explicit PointBlocks(std::span<const float> points /* [V, 3] */) {
+    ids_.resize(points.size() / 3);
+    std::iota(ids_.begin(), ids_.end(), 0);
+    split(points, 0, static_cast<std::int64_t>(ids_.size()));
+    for (std::size_t k = 0; k < 3; ++k)
+      for (const std::int32_t id : ids_) axes_[k].push_back(points[3 * static_cast<std::size_t>(id) + k]);
+    for (std::size_t begin = 0; begin < ids_.size(); begin += kBlock) {
+      const std::size_t end = std::min(begin + kBlock, ids_.size());
+      for (std::size_t k = 0; k < 3; ++k) {
+        const auto [low, high] = std::minmax_element(axes_[k].begin() + static_cast<std::ptrdiff_t>(begin), axes_[k].begin() + static_cast<std::ptrdiff_t>(end));
+        low_[k].push_back(*low);
+        high_[k].push_back(*high);
+      }
+    }
+  }
+
+  /// The 10 nearest of `at`, nearest first; of equally far ones that with the smaller index.
+  [[nodiscard]] Nearest find(const std::array<float, 3>& at) const {
+    Nearest best;
+    best.square.fill(std::numeric_limits<float>::infinity());
+    best.index.fill(std::numeric_limits<std::int32_t>::max());
+    std::size_t first = 0;
     float least = std::numeric_limits<float>::infinity();
+    for (std::size_t b = 0; b < low_[0].size(); ++b)
+      if (const float square = box_square(b, at); square < least) least = square, first = b;
+    look_into(first, at, best);
+    for (std::size_t b = 0; b < low_[0].size(); ++b)
+      if (b != first && box_square(b, at) <= best.square.back()) look_into(b, at, best);
+    return best;
+  }
+
+ private:
+  static constexpr float kSafe = 0.9999F;  // of a box's distance: rounding does not hide a point
+
+  [[nodiscard]] float box_square(std::size_t block, const std::array<float, 3>& at) const {
+    float sum = 0;
+    for (std::size_t k = 0; k < 3; ++k) {
+      const float outside = std::max(std::max(low_[k][block] - at[k], at[k] - high_[k][block]), 0.0F);
+      sum += outside * outside;
+    }
+    return sum * kSafe;
+  }
+
+  // Halves along the longest side, the first half of whole blocks.
+  void split(std::span<const float> points, std::int64_t begin, std::int64_t end) {
+    if (end - begin <= kBlock) return;
+    std::array<float, 3> low, high;
+    low.fill(std::numeric_limits<float>::infinity());
+    high.fill(-std::numeric_limits<float>::infinity());
+    for (std::int64_t i = begin; i < end; ++i)
+      for (std::size_t k = 0; k < 3; ++k) {
+        const float x = points[3 * static_cast<std::size_t>(ids_[static_cast<std::size_t>(i)]) + k];
+        low[k] = std::min(low[k], x);
+        high[k] = std::max(high[k], x);
+      }
+    std::size_t axis = 0;
+    for (std::size_t k = 1; k < 3; ++k)
+      if (high[k] - low[k] > high[axis] - low[axis]) axis = k;
+    const std::int64_t middle = begin + ((end - begin) / 2 + kBlock - 1) / kBlock * kBlock;
+    std::nth_element(ids_.begin() + begin, ids_.begin() + middle, ids_.begin() + end, [&](std::int32_t a, std::int32_t b) {
+      return points[3 * static_cast<std::size_t>(a) + axis] < points[3 * static_cast<std::size_t>(b) + axis];
+    });
+    split(points, begin, middle);
+    split(points, middle, end);
+  }
+
+  void look_into(std::size_t block, const std::array<float, 3>& at, Nearest& best) const {
+    const std::size_t begin = block * kBlock;
+    const std::size_t width = std::min<std::size_t>(kBlock, ids_.size() - begin);
+    const float *px = axes_[0].data() + begin, *py = axes_[1].data() + begin, *pz = axes_[2].data() + begin;
+    float square[kBlock], least = std::numeric_limits<float>::infinity();
 #pragma omp simd reduction(min : least)
-    for (std::int64_t i = 0; i < width; ++i) {
-      const float dx = px[i] - at[0];
-      const float dy = py[i] - at[1];
-      const float dz = pz[i] - at[2];
+    for (std::size_t i = 0; i < width; ++i) {
+      const float dx = px[i] - at[0], dy = py[i] - at[1], dz = pz[i] - at[2];
       square[i] = dx * dx + dy * dy + dz * dz;
       least = square[i] < least ? square[i] : least;
     }
-    if (least >= best.square.back()) continue;
-    for (std::int64_t i = 0; i < width; ++i) {
-      if (square[i] >= best.square.back()) continue;
+    if (least > best.square.back()) return;
+    for (std::size_t i = 0; i < width; ++i) {
+      const std::int32_t id = ids_[begin + i];
+      const auto comes_before = [&](std::size_t slot) { return square[i] < best.square[slot] || (square[i] == best.square[slot] && id < best.index[slot]); };
       std::size_t slot = best.square.size() - 1;
-      for (; slot > 0 && best.square[slot - 1] > square[i]; --slot) {
+      if (!comes_before(slot)) continue;
+      for (; slot > 0 && comes_before(slot - 1); --slot) {
         best.square[slot] = best.square[slot - 1];
         best.index[slot] = best.index[slot - 1];
       }
       best.square[slot] = square[i];
-      best.index[slot] = begin + i;
+      best.index[slot] = id;
     }
   }
-  return best;
-}
+
+  std::vector<std::int32_t> ids_;
+  std::array<std::vector<float>, 3> axes_, low_, high_;  // of the points in the order of ids_; of the blocks
+};
 
 }  // namespace
 
@@ -91,27 +154,30 @@ WeightVolume WeightVolume::build(std::span<const float> canonical_vertices, std:
   const std::size_t count = canonical_vertices.size() / 3;
   LAV_CHECK(canonical_vertices.size() % 3 == 0 && count >= kNeighbours, "canonical vertices: expected [V >= 10, 3]");
   LAV_CHECK(weights.size() == count * kJoints, "skinning weights: expected [V, 55]");
-  std::array<std::vector<float>, 3> axes;
   WeightVolume volume;
   float extent = 0.0F;
   for (std::size_t k = 0; k < 3; ++k) {
-    axes[k].resize(count);
-    for (std::size_t v = 0; v < count; ++v) axes[k][v] = canonical_vertices[3 * v + k];
-    const auto [low, high] = std::minmax_element(axes[k].begin(), axes[k].end());
-    volume.centre_[k] = (*low + *high) / 2;
-    extent = std::max(extent, *high - *low);
+    float low = canonical_vertices[k], high = low;
+    for (std::size_t v = 1; v < count; ++v) {
+      low = std::min(low, canonical_vertices[3 * v + k]);
+      high = std::max(high, canonical_vertices[3 * v + k]);
+    }
+    volume.centre_[k] = (low + high) / 2;
+    extent = std::max(extent, high - low);
   }
-  LAV_CHECK(std::isfinite(extent) && extent > 0, "canonical vertices: the box is empty or not finite");
+  LAV_CHECK(std::all_of(canonical_vertices.begin(), canonical_vertices.end(), [](float x) { return std::isfinite(x); }) && extent > 0,
+            "canonical vertices: the box is empty or not finite");
   volume.half_size_ = extent / 2 * kMargin;
 
   const std::int64_t nodes = std::int64_t{kSize[0]} * kSize[1] * kSize[2];
   volume.nodes_.assign(static_cast<std::size_t>(nodes * kJoints), 0.0F);
+  const PointBlocks blocks(canonical_vertices);
 #pragma omp parallel for schedule(dynamic, 64)
   for (std::int64_t n = 0; n < nodes; ++n) {
     const auto x = static_cast<int>(n % kSize[0]);
     const auto y = static_cast<int>(n / kSize[0] % kSize[1]);
     const auto z = static_cast<int>(n / kSize[0] / kSize[1]);
-    const Nearest nearest = find_nearest(volume.node_position(x, y, z), axes[0], axes[1], axes[2]);
+    const Nearest nearest = blocks.find(volume.node_position(x, y, z));
     std::array<float, kNeighbours> share;
     float total = 0.0F;
     for (std::size_t i = 0; i < share.size(); ++i) {
@@ -121,7 +187,7 @@ WeightVolume WeightVolume::build(std::span<const float> canonical_vertices, std:
     float* row = volume.nodes_.data() + n * kJoints;
     for (std::size_t i = 0; i < share.size(); ++i) {
       const float part = share[i] / total;
-      const float* w = weights.data() + nearest.index[i] * kJoints;
+      const float* w = weights.data() + std::int64_t{nearest.index[i]} * kJoints;
       for (int j = 0; j < kJoints; ++j) row[j] += part * w[j];
     }
   }

@@ -69,6 +69,32 @@ TEST_F(WeightVolumeTest, NodesAreTheInverseDistanceMeanOfTheTenNearest) {
 
 // Ten vertices with a joint each, nine of them beyond 0.1 m of a node: they share 1 / 0.1 each, the tenth has one over its
 // own distance, which counts as 3e-5 at least.
+// Every vertex three times, far more of them than one block holds: of equally far ones the first counts, as a stable sort has it.
+TEST_F(WeightVolumeTest, NodesAreTheSameBitsAsByLookingAtEveryVertex) {
+  std::vector<float> vertices, weights;
+  for (int k = 0; k < 3; ++k) {
+    vertices.insert(vertices.end(), model.v_template.begin(), model.v_template.end());
+    for (const float w : model.weights) weights.push_back(w * static_cast<float>(k + 1));
+  }
+  const WeightVolume many = WeightVolume::build(vertices, weights);
+  for (int n = 3; n < 64 * 64 * 16; n += 331) {
+    const auto at = many.node_position(n % 64, n / 64 % 64, n / 4096);
+    std::vector<std::pair<float, std::size_t>> order;
+    for (std::size_t v = 0; v < 1200; ++v) {
+      const float dx = vertices[3 * v] - at[0], dy = vertices[3 * v + 1] - at[1], dz = vertices[3 * v + 2] - at[2];
+      order.emplace_back(dx * dx + dy * dy + dz * dz, v);
+    }
+    std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::array<float, 10> share{};
+    float total = 0;
+    for (std::size_t i = 0; i < 10; ++i) total += share[i] = 1.0F / std::clamp(std::sqrt(order[i].first), 3e-5F, 0.1F);
+    std::array<float, kJoints> want{};
+    for (std::size_t i = 0; i < 10; ++i)
+      for (std::size_t j = 0; j < kJoints; ++j) want[j] += share[i] / total * weights[order[i].second * kJoints + j];
+    for (std::size_t j = 0; j < kJoints; ++j) ASSERT_EQ(many.nodes()[static_cast<std::size_t>(n) * kJoints + j], want[j]) << n << " " << j;
+  }
+}
+
 TEST_F(WeightVolumeTest, DistancesOfNodesAreClampedAtBothEnds) {
   std::vector<float> vertices(30), weights(10 * kJoints);
   for (std::size_t v = 0; v < 10; ++v) weights[v * kJoints + v] = 1;

@@ -74,6 +74,8 @@ std::string read_file(const std::filesystem::path& path) {
   const int handle = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (handle < 0) throw Error(ErrorKind::kInput, path.string() + ": cannot open: " + system_text(errno));
   std::string content;
+  struct stat status;  // of a plain file its size: no copy while it grows
+  if (::fstat(handle, &status) == 0 && S_ISREG(status.st_mode)) content.reserve(static_cast<std::size_t>(status.st_size));
   char block[1 << 16];
   for (;;) {
     const ssize_t got = ::read(handle, block, sizeof block);
