@@ -170,6 +170,8 @@ Convolution UNetEngine::Net::convolution(const Weights& weights, const std::stri
   shape.columns = size.columns;
   shape.doubled = doubled;
   shape.in_channels = static_cast<int>(weight.size(1));
+  // As UNet: attention and the output stay in float32. Without tiles Winograd's float32 is the faster one.
+  shape.bfloat16 = precision == Precision::kBfloat16 && weight.dim() == 4 && name != "out.conv" && has_tiles();
   int from = 0;
   for (const int count : channels) {
     append_channels(shape.in_channel, from, count);

@@ -5,6 +5,7 @@
 #include <torch/torch.h>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/kernels/unet_layers.h"
 #include "layeravatar/diffusion/recorded_for_test.h"
 
 namespace layeravatar::diffusion {
@@ -65,6 +66,22 @@ TEST(UNetEngine, Float32IsTheNetwork) {
     }
 }
 
+// Operands of the convolutions are rounded where the processor has tiles; elsewhere the numbers are float32's.
+TEST(UNetEngine, Bfloat16StaysNearFloat32) {
+  const torch::NoGradGuard no_grad;
+  for (const UNetConfig& config : engine_configs()) {
+    auto unet = filled(config);
+    UNetEngine engine(unet);
+    const Steps in(config, 2);
+    const torch::Tensor want = engine.forward(in.x, in.t);
+    unet->set_precision(Precision::kBfloat16);
+    const torch::Tensor got = engine.forward(in.x, in.t);
+    const double error = ((got - want).norm() / want.norm()).item<double>();
+    EXPECT_LT(error, 0.02) << config.image_size[1];
+    EXPECT_EQ(error > 1e-5, has_tiles()) << error;
+  }
+}
+
 TEST(UNetEngine, RecordedOutput) {
   const Golden golden("b_unet_small.npz");
   UNetEngine engine(recorded_unet());
@@ -74,8 +91,9 @@ TEST(UNetEngine, RecordedOutput) {
 
 TEST(UNetEngine, TheBitsDoNotDependOnThreads) {
   const int threads = omp_get_max_threads();
-  for (const std::size_t i : {1U, 2U}) {
+  for (const auto& [i, precision] : {std::pair{1U, Precision::kFloat32}, {2U, Precision::kFloat32}, {1U, Precision::kBfloat16}}) {
     auto unet = filled(engine_configs()[i]);
+    unet->set_precision(precision);
     const Steps in(engine_configs()[i], 2);
     torch::Tensor first;
     for (const int n : {1, 2, 3}) {

@@ -26,8 +26,20 @@ HWY_INLINE Place place_of(const Chunk& c, int chunk) {
   return {chunk / across * c.rows, chunk % across * c.columns};
 }
 
-// Input block `block` of the image, from row `top` and column `left` on, as the layer sees it; zero outside.
-void fetch_block(const Work& w, int block, int top, int left, float* strip) {
+HWY_INLINE void put(V v, float* to) { store(v, to); }
+// The nearest bfloat16, to even between two.
+HWY_INLINE void put(V v, std::uint16_t* to) {
+  const hn::RebindToUnsigned<Lanes> words;
+  const auto bits = hn::BitCast(words, v);
+  const auto up = hn::Add(hn::Set(words, 0x7FFFU), hn::And(hn::ShiftRight<16>(bits), hn::Set(words, 1U)));
+  const auto high = hn::BitCast(hn::RebindToSigned<Lanes>(), hn::ShiftRight<16>(hn::Add(bits, up)));
+  const hn::Rebind<std::uint16_t, Lanes> halves;
+  hn::StoreU(hn::DemoteTo(halves, high), halves, to);
+}
+
+// Input block `block` of the image, from row `top` and column `left` on, as the layer sees it; zero outside. `pitch` from pixel to pixel.
+template <class T>
+void fetch_block(const Work& w, int block, int top, int left, T* strip, int pitch) {
   const Convolution::Shape& s = w.conv.shape();
   const Chunk& c = w.conv.chunk();
   const LayerInput* input = w.run.inputs.data();
@@ -35,30 +47,30 @@ void fetch_block(const Work& w, int block, int top, int left, float* strip) {
   const FeatureMap& map = input->map;
   const bool flat = s.kernel == 1;
   const int rows = flat ? 1 : s.rows, columns = flat ? s.rows * s.columns : s.columns;
-  const std::ptrdiff_t pitch = flat ? 0 : std::ptrdiff_t{map.columns} * kBlock;
+  const std::ptrdiff_t line = flat ? 0 : std::ptrdiff_t{map.columns} * kBlock;
   const float* image = map.data + w.image * map.image_size() + block * map.pixels() * kBlock;
   const std::ptrdiff_t channel = (std::ptrdiff_t{w.image} * map.blocks + block) * kBlock;
   const int begin = std::clamp(-left, 0, c.strip_columns), end = std::clamp(columns - left, begin, c.strip_columns);
   const int half = s.doubled ? 1 : 0;
-  for (int y = top; y < top + c.strip_rows; ++y, strip += std::ptrdiff_t{c.strip_columns} * kBlock) {
-    if (y < 0 || y >= rows) {
-      std::fill_n(strip, c.strip_columns * kBlock, 0.0F);
-      continue;
-    }
-    std::fill_n(strip, begin * kBlock, 0.0F);
-    std::fill_n(strip + end * kBlock, (c.strip_columns - end) * kBlock, 0.0F);
-    const float* from = image + (y >> half) * pitch;
+  const V zero = hn::Zero(kLanes);
+  for (int y = top; y < top + c.strip_rows; ++y, strip += std::ptrdiff_t{c.strip_columns} * pitch) {
+    const bool outside = y < 0 || y >= rows;
     for (int part = 0; part < kBlock; part += kWidth) {
+      T* to = strip + part;
+      for (int x = 0; x < (outside ? c.strip_columns : begin); ++x) put(zero, to + x * pitch);
+      if (outside) continue;
+      for (int x = end; x < c.strip_columns; ++x) put(zero, to + x * pitch);
+      const float* from = image + (y >> half) * line + part;
       if (input->scale == nullptr) {
-        for (int x = begin; x < end; ++x) store(load(from + ((left + x) >> half) * kBlock + part), strip + x * kBlock + part);
+        for (int x = begin; x < end; ++x) put(load(from + ((left + x) >> half) * kBlock), to + x * pitch);
         continue;
       }
       const V scale = load(input->scale + channel + part), shift = load(input->shift + channel + part);
-      const float* p = from + left * kBlock + part;
+      from += std::ptrdiff_t{left} * kBlock;
       if (w.run.silu)
-        for (int x = begin; x < end; ++x) store(silu(hn::MulAdd(load(p + x * kBlock), scale, shift)), strip + x * kBlock + part);
+        for (int x = begin; x < end; ++x) put(silu(hn::MulAdd(load(from + x * kBlock), scale, shift)), to + x * pitch);
       else
-        for (int x = begin; x < end; ++x) store(hn::MulAdd(load(p + x * kBlock), scale, shift), strip + x * kBlock + part);
+        for (int x = begin; x < end; ++x) put(hn::MulAdd(load(from + x * kBlock), scale, shift), to + x * pitch);
     }
   }
 }
@@ -95,42 +107,96 @@ HWY_INLINE void finish(const Work& w, V v, V bias, std::ptrdiff_t at, Sums& sums
   sums.add(v);
 }
 
+// A chunk of the image, and the products of its rows: [block of outputs][row][products][kBlock].
+struct Strip {
+  Place place;
+  int rows, columns, border, first_block, last_block;
+  std::ptrdiff_t result_block;
+  explicit Strip(const Work& w)
+      : place(place_of(w.conv.chunk(), w.chunk)),
+        rows(std::min(w.conv.chunk().rows, w.conv.chunk().all_rows - place.row)),
+        columns(std::min(w.conv.chunk().columns, w.conv.chunk().all_columns - place.column)),
+        border(w.conv.shape().kernel / 2),
+        first_block(w.conv.pieces()[static_cast<std::size_t>(w.first_piece)]),
+        last_block(w.conv.pieces()[static_cast<std::size_t>(w.last_piece)]),
+        result_block(std::ptrdiff_t{w.conv.chunk().rows} * w.conv.chunk().products * kBlock) {}
+};
+
+void finish_strip(const Work& w, const Strip& strip, const float* products) {
+  const FeatureMap& out = w.run.out;
+  const Chunk& c = w.conv.chunk();
+  for (int block = strip.first_block; block < strip.last_block; ++block)
+    for (int part = 0; part < kBlock; part += kWidth) {
+      const V bias = load(w.conv.bias() + block * kBlock + part);
+      Sums sums = no_sums();
+      for (int r = 0; r < strip.rows; ++r) {
+        const float* from = products + (block - strip.first_block) * strip.result_block + std::ptrdiff_t{r} * c.products * kBlock + part;
+        const std::ptrdiff_t at = w.image * out.image_size() + (block * out.pixels() + std::ptrdiff_t{strip.place.row + r} * c.all_columns + strip.place.column) * kBlock + part;
+        for (int x = 0; x < strip.columns; ++x) finish(w, load(from + x * kBlock), bias, at + x * kBlock, sums);
+      }
+      store_sums(w, sums, block * kBlock + part);
+    }
+}
+
 void run_direct(const Work& w) {
   const Convolution& conv = w.conv;
   const Convolution::Shape& s = conv.shape();
   const Chunk& c = conv.chunk();
-  const Place place = place_of(c, w.chunk);
-  const int rows = std::min(c.rows, c.all_rows - place.row), columns = std::min(c.columns, c.all_columns - place.column);
-  const std::ptrdiff_t strip_size = std::ptrdiff_t{c.strip_rows} * c.strip_columns * kBlock;
-  float *strip = w.scratch, *products = strip + conv.in_blocks() * strip_size;
-  const int border = s.kernel / 2, taps = s.kernel * s.kernel;
-  for (int i = 0; i < conv.in_blocks(); ++i) fetch_block(w, i, place.row * s.stride - border, place.column * s.stride - border, strip + i * strip_size);
-  const std::ptrdiff_t result_block = std::ptrdiff_t{c.rows} * c.products * kBlock;
-  const int depth = conv.in_blocks() * taps, at_a_time = taps == 1 ? 8 : taps;  // so that the weights stay in the first cache
-  const int first_block = conv.pieces()[static_cast<std::size_t>(w.first_piece)];
+  const Strip strip(w);
+  const std::ptrdiff_t size = std::ptrdiff_t{c.strip_rows} * c.strip_columns * kBlock;
+  float *inputs = w.scratch, *products = inputs + conv.in_blocks() * size;
+  for (int i = 0; i < conv.in_blocks(); ++i)
+    fetch_block(w, i, strip.place.row * s.stride - strip.border, strip.place.column * s.stride - strip.border, inputs + i * size, kBlock);
+  const int taps = s.kernel * s.kernel, depth = conv.in_blocks() * taps, at_a_time = taps == 1 ? 8 : taps;  // so that the weights stay in the first cache
   for (int piece = w.first_piece; piece < w.last_piece; ++piece) {
     const int begin = conv.pieces()[static_cast<std::size_t>(piece)], blocks = conv.pieces()[static_cast<std::size_t>(piece) + 1] - begin;
     const float* weights = conv.weights() + std::ptrdiff_t{begin} * kBlock * depth * kBlock;
     for (int k = 0; k < depth; k += at_a_time) {
       const Right right{weights + std::ptrdiff_t{k} * kBlock * blocks * kBlock, std::ptrdiff_t{blocks} * kBlock, kBlock};
-      for (int r = 0; r < rows; ++r)
-        multiply({strip + std::ptrdiff_t{r} * s.stride * c.strip_columns * kBlock, std::ptrdiff_t{s.stride} * kBlock, conv.offsets().data() + k, std::min(at_a_time, depth - k)},
-                 columns, right, blocks, {products + (begin - first_block) * result_block + std::ptrdiff_t{r} * c.products * kBlock, kBlock, result_block}, k > 0);
+      for (int r = 0; r < strip.rows; ++r)
+        multiply({inputs + std::ptrdiff_t{r} * s.stride * c.strip_columns * kBlock, std::ptrdiff_t{s.stride} * kBlock, conv.offsets().data() + k, std::min(at_a_time, depth - k)},
+                 strip.columns, right, blocks,
+                 {products + (begin - strip.first_block) * strip.result_block + std::ptrdiff_t{r} * c.products * kBlock, kBlock, strip.result_block}, k > 0);
     }
   }
-  const FeatureMap& out = w.run.out;
-  const int last_block = conv.pieces()[static_cast<std::size_t>(w.last_piece)];
-  for (int block = first_block; block < last_block; ++block)
-    for (int part = 0; part < kBlock; part += kWidth) {
-      const V bias = load(conv.bias() + block * kBlock + part);
-      Sums sums = no_sums();
-      for (int r = 0; r < rows; ++r) {
-        const float* from = products + (block - first_block) * result_block + std::ptrdiff_t{r} * c.products * kBlock + part;
-        const std::ptrdiff_t at = w.image * out.image_size() + (block * out.pixels() + std::ptrdiff_t{place.row + r} * c.all_columns + place.column) * kBlock + part;
-        for (int x = 0; x < columns; ++x) finish(w, load(from + x * kBlock), bias, at + x * kBlock, sums);
+  finish_strip(w, strip, products);
+}
+
+void run_tiles(const Work& w) {
+  const Convolution& conv = w.conv;
+  const Convolution::Shape& s = conv.shape();
+  const Chunk& c = conv.chunk();
+  const Strip strip(w);
+  constexpr int kPair = 2 * kBlock;
+  const std::ptrdiff_t size = std::ptrdiff_t{c.strip_rows} * c.strip_columns * kPair;
+  const int steps = (conv.in_blocks() + 1) / 2;
+  auto* inputs = reinterpret_cast<std::uint16_t*>(w.scratch);
+  float* products = w.scratch + steps * size / 2;
+  for (int i = 0; i < conv.in_blocks(); ++i)
+    fetch_block(w, i, strip.place.row * s.stride - strip.border, strip.place.column * s.stride - strip.border, inputs + i / 2 * size + i % 2 * kBlock, kPair);
+  if (conv.in_blocks() % 2 != 0)
+    for (std::ptrdiff_t p = 0; p < size; p += kPair) std::fill_n(inputs + (steps - 1) * size + p + kBlock, kBlock, std::uint16_t{0});
+  const int depth = steps * s.kernel * s.kernel, across = (strip.columns + kTileRows - 1) / kTileRows, tiles = strip.rows * across;
+  TileProduct product{{}, std::ptrdiff_t{s.stride} * kPair * static_cast<std::ptrdiff_t>(sizeof(std::uint16_t)), conv.offsets().data(), depth, 0, 0, nullptr, {}};
+  const auto* weights = reinterpret_cast<const std::uint16_t*>(conv.weights());
+  take_tiles();
+  for (int piece = w.first_piece; piece < w.last_piece; ++piece) {
+    const int begin = conv.pieces()[static_cast<std::size_t>(piece)];
+    product.rights = conv.pieces()[static_cast<std::size_t>(piece) + 1] - begin;
+    product.right = weights + std::ptrdiff_t{begin} * kBlock * depth * kPair;
+    for (int tile = 0; tile < tiles; tile += 2) {
+      product.lefts = std::min(2, tiles - tile);
+      for (int i = 0; i < product.lefts; ++i) {
+        const std::ptrdiff_t row = (tile + i) / across, column = (tile + i) % across * kTileRows;
+        product.left[i] = inputs + (row * s.stride * c.strip_columns + column * s.stride) * kPair;
+        for (int k = 0; k < product.rights; ++k)
+          product.result[i][k] = products + (begin + k - strip.first_block) * strip.result_block + (row * c.products + column) * kBlock;
       }
-      store_sums(w, sums, block * kBlock + part);
+      multiply_tiles(product);
     }
+  }
+  release_tiles();
+  finish_strip(w, strip, products);
 }
 
 // One dimension of B' d: six numbers for F(4, 3), four for F(2, 3).
@@ -211,7 +277,7 @@ void run_winograd(const Work& w) {
     const int blocks = std::min(kWinogradBlocks, conv.in_blocks() - k);
     const std::ptrdiff_t place_size = place_stride(blocks, block_size);
     for (int i = 0; i < blocks; ++i) {
-      fetch_block(w, k + i, place.row * kTile - 1, place.column * kTile - 1, strip);
+      fetch_block(w, k + i, place.row * kTile - 1, place.column * kTile - 1, strip, kBlock);
       transform_strip<kTile>(c, tile_rows, tile_columns, strip, inputs + i * block_size, place_size);
     }
     const float* weights = conv.weights() + std::ptrdiff_t{k} * kBlock * outs * kPlaces;
@@ -255,7 +321,7 @@ void run_chunk(const Work& w) {
   switch (w.conv.winograd()) {
     case 4: return run_winograd<4>(w);
     case 2: return run_winograd<2>(w);
-    default: return run_direct(w);
+    default: return w.conv.shape().bfloat16 ? run_tiles(w) : run_direct(w);
   }
 }
 
@@ -276,7 +342,7 @@ void Convolution::run(const Run& run, std::vector<Floats>& scratch) const {
   while (groups < pieces && run.images * chunks * groups < 4 * threads && run.images * chunks * groups % threads != 0) ++groups;
   const std::size_t block = static_cast<std::size_t>(c.products) * kBlock, strip = static_cast<std::size_t>(c.strip_rows * c.strip_columns) * kBlock;
   const auto ins = static_cast<std::size_t>(in_blocks()), outs = static_cast<std::size_t>(out_blocks()), places = static_cast<std::size_t>((winograd_ + 2) * (winograd_ + 2));
-  const std::size_t needed = winograd_ != 0 ? strip + places * static_cast<std::size_t>(place_stride(kWinogradBlocks, c.products * kBlock) + place_stride(out_blocks(), c.products * kBlock)) : ins * strip + outs * static_cast<std::size_t>(c.rows) * block;
+  const std::size_t needed = winograd_ != 0 ? strip + places * static_cast<std::size_t>(place_stride(kWinogradBlocks, c.products * kBlock) + place_stride(out_blocks(), c.products * kBlock)) : (ins + 1) * strip + outs * static_cast<std::size_t>(c.rows) * block;
   if (scratch.size() < static_cast<std::size_t>(threads)) scratch.resize(static_cast<std::size_t>(threads));
   for (Floats& one : scratch)
     if (one.size() < needed) one = Floats(needed);

@@ -20,4 +20,22 @@ struct ConvolutionWork {
   float* scratch;
 };
 
+inline constexpr int kTileRows = 16;  // of AMX's tiles; a row holds kTileRows float32 or twice as many bfloat16
+
+/// One or two tiles of rows times one or two of columns. A row of the left operand has 2 * kTileRows bfloat16 at offsets[k] after
+/// its start, left_row bytes from row to row; the right operand's tiles lie one after the other for each k, pairs of its rows
+/// side by side; rows of the results follow each other.
+struct TileProduct {
+  const std::uint16_t* left[2];
+  std::ptrdiff_t left_row;
+  const std::ptrdiff_t* offsets;
+  int depth, lefts, rights;
+  const std::uint16_t* right;
+  float* result[2][2];
+};
+/// A thread calls it between taking and releasing the tiles.
+void multiply_tiles(const TileProduct& product);
+void take_tiles();
+void release_tiles();
+
 }  // namespace layeravatar::diffusion

@@ -54,8 +54,11 @@ struct LayerInput {
   const float *scale = nullptr, *shift = nullptr;
 };
 
-/// A prepacked convolution with zero padding, as matrix products: directly, or by Winograd's minimal filtering F(m x m, 3 x 3) with
-/// m = 2 or 4, in float32. By shape alone; F(4 x 4) needs a quarter of the products and four times the weights' memory.
+/// Whether this processor multiplies tiles of bfloat16 (AMX), and the system lets us.
+bool has_tiles();
+
+/// A prepacked convolution with zero padding, as matrix products. In float32 directly, or by Winograd's minimal filtering
+/// F(m x m, 3 x 3) with m = 2 or 4, by shape alone; F(4 x 4) needs a quarter of the products and four times the weights' memory.
 class Convolution {
  public:
   /// weights [out, in, kernel, kernel], bias [out]; kernel 1 or 3, `stride` 1 or 2. rows and columns of the input. in_channel[i] is
@@ -64,6 +67,7 @@ class Convolution {
   struct Shape {
     int kernel = 3, stride = 1, rows = 0, columns = 0;
     bool doubled = false;
+    bool bfloat16 = false;  // operands rounded to it, sums in float32; needs has_tiles()
     std::vector<int> in_channel, out_channel;
     int in_channels = 0;  // of `weights`
   };
@@ -112,6 +116,7 @@ class Convolution {
   void choose_chunk();
   void pack_direct(const float* weights);
   void pack_winograd(const float* weights);
+  void pack_tiles(const float* weights);
 
   Shape shape_;
   int winograd_ = 0;
