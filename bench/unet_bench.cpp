@@ -1,14 +1,17 @@
-// Time of the denoising U-Net of the default profile: sampling step and training step, by precision and batch.
+// Time of the denoising U-Net: sampling step by size, precision and way (LibTorch's layers or the engine), and training step.
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
 
 #include "layeravatar/diffusion/training_loss.h"
+#include "layeravatar/diffusion/unet_engine.h"
 
 namespace layeravatar::diffusion {
 namespace {
 
-UNetConfig default_profile() {
+// The default profile, or the official size, which is UNetConfig's own.
+UNetConfig config_of(bool official) {
   UNetConfig config;
+  if (official) return config;
   config.image_size = {96, 288};
   config.base_channels = 64;
   config.channel_factors = {0.75, 1.5, 2, 2, 3};
@@ -18,32 +21,46 @@ UNetConfig default_profile() {
 
 struct Batch {
   torch::Tensor x, t, noise;
-  explicit Batch(std::int64_t n)
-      : x(torch::randn({n, 12, 96, 288}) * 0.5), t(torch::randint(1000, {n}, torch::kInt64)), noise(torch::randn_like(x)) {}
+  Batch(const UNetConfig& config, std::int64_t n)
+      : x(torch::randn({n, 12, config.image_size[0], config.image_size[1]}) * 0.5), t(torch::randint(1000, {n}, torch::kInt64)), noise(torch::randn_like(x)) {}
 };
 
-// Arguments: 0 float32, 1 bfloat16; images.
-void step(benchmark::State& state) {
+// Zeros of untrained layers would spare work with denormals and infinities that a trained network has not.
+std::shared_ptr<UNet> network(const UNetConfig& config, bool bf16) {
   const torch::NoGradGuard no_grad;
-  UNet unet(default_profile());
-  unet.set_precision(state.range(0) == 0 ? Precision::kFloat32 : Precision::kBfloat16);
-  const Batch batch(state.range(1));
-  for (auto _ : state) benchmark::DoNotOptimize(unet.forward(batch.x, batch.t).data_ptr());
+  auto unet = std::make_shared<UNet>(config);
+  for (torch::Tensor& p : unet->parameters())
+    if (p.dim() > 1) p.normal_(0, 1 / std::sqrt(static_cast<double>(p.numel() / p.size(0))));
+  unet->set_precision(bf16 ? Precision::kBfloat16 : Precision::kFloat32);
+  return unet;
 }
 
+// Arguments: official size; bfloat16; engine.
+void step(benchmark::State& state) {
+  const torch::NoGradGuard no_grad;
+  const UNetConfig config = config_of(state.range(0) != 0);
+  const auto unet = network(config, state.range(1) != 0);
+  UNetEngine engine(unet);
+  const Batch batch(config, 1);
+  const auto run = [&] { return state.range(2) != 0 ? engine.forward(batch.x, batch.t) : unet->forward(batch.x, batch.t); };
+  benchmark::DoNotOptimize(run().data_ptr());  // packs the weights
+  for (auto _ : state) benchmark::DoNotOptimize(run().data_ptr());
+  state.counters["MiB"] = static_cast<double>(engine.memory()) / (1 << 20);
+}
+
+// Arguments: bfloat16; images.
 void training_step(benchmark::State& state) {
-  UNet unet(default_profile());
-  unet.set_precision(state.range(0) == 0 ? Precision::kFloat32 : Precision::kBfloat16);
-  Batch batch(state.range(1));
+  const auto unet = network(config_of(false), state.range(0) != 0);
+  Batch batch(unet->config(), state.range(1));
   batch.x.requires_grad_(true);
   const Schedule schedule;
   for (auto _ : state) {
-    unet.zero_grad();
-    training_loss(unet, schedule, batch.x, batch.t, batch.noise).value.backward();
+    unet->zero_grad();
+    training_loss(*unet, schedule, batch.x, batch.t, batch.noise).value.backward();
   }
 }
 
-BENCHMARK(step)->ArgNames({"bf16", "images"})->ArgsProduct({{0, 1}, {1}})->Unit(benchmark::kMillisecond)->UseRealTime();
+BENCHMARK(step)->ArgNames({"official", "bf16", "engine"})->ArgsProduct({{0, 1}, {0, 1}, {0, 1}})->Unit(benchmark::kMillisecond)->UseRealTime();
 BENCHMARK(training_step)->ArgNames({"bf16", "images"})->ArgsProduct({{0, 1}, {1, 4}})->Unit(benchmark::kMillisecond)->UseRealTime();
 
 }  // namespace

@@ -16,12 +16,7 @@ namespace {
 namespace nn = torch::nn;
 using torch::Tensor;
 
-// 32 groups, or the largest number below that divides the channels.
-nn::GroupNorm group_norm(int channels) {
-  int groups = std::min(32, channels);
-  while (channels % groups != 0) --groups;
-  return nn::GroupNorm(nn::GroupNormOptions(groups, channels).eps(1e-5));
-}
+nn::GroupNorm group_norm(int channels) { return nn::GroupNorm(nn::GroupNormOptions(norm_groups(channels), channels).eps(1e-5)); }
 
 // silu(group_norm(x))
 Tensor normed_silu(const nn::GroupNorm& norm, const Tensor& x) {
@@ -281,15 +276,30 @@ Tensor sinusoidal_embedding(const Tensor& t, std::int64_t half) {
   return torch::cat({angle.cos(), angle.sin()}, 1);
 }
 
+int norm_groups(int channels) {
+  int groups = std::min(32, channels);
+  while (channels % groups != 0) --groups;
+  return groups;
+}
+
 Tensor UNet::embed_time(const Tensor& t) { return static_cast<TimeEmbedding&>(*time_embedding_).forward(t); }
 
 Tensor UNet::forward(const Tensor& x, const Tensor& t) {
   tensor::expect_shape(x, {-1, config_.in_channels, config_.image_size[0], config_.image_size[1]}, "x");
   tensor::expect_shape(t, {x.size(0)}, "t");
+  return with_prior(x, t, [&](const Tensor& estimate) { return run_network(x, t, estimate); });
+}
+
+Tensor UNet::with_prior(const Tensor& x, const Tensor& t, const std::function<Tensor(const Tensor& estimate)>& network) const {
+  if (!prior_) return network(Tensor());
+  const Tensor estimate = prior_->estimate(x, t);
+  return prior_->velocity(x, estimate, t) + prior_->deviation(t) * network(estimate);
+}
+
+Tensor UNet::run_network(const Tensor& x, const Tensor& t, const Tensor& estimate) {
   const Tensor embedding = embed_time(t);
   std::vector<Tensor> skips;
-  const Tensor estimate = prior_ ? prior_->estimate(x, t) : Tensor();
-  Tensor h = prior_ ? torch::cat({x, estimate}, 1) : x;
+  Tensor h = estimate.defined() ? torch::cat({x, estimate}, 1) : x;
   if (precision_ == Precision::kBfloat16) h = h.to(torch::kBFloat16, false, false, torch::MemoryFormat::ChannelsLast);
   for (const auto& block : *in_blocks_) {
     h = run(static_cast<Block&>(*block).parts, h, embedding);
@@ -303,8 +313,7 @@ Tensor UNet::forward(const Tensor& x, const Tensor& t) {
     skips.pop_back();
   }
   auto& head = static_cast<Head&>(*out_);
-  const Tensor out = head.conv->forward(normed_silu(head.gn, h.to(torch::kFloat32)));
-  return prior_ ? prior_->velocity(x, estimate, t) + prior_->deviation(t) * out : out;
+  return head.conv->forward(normed_silu(head.gn, h.to(torch::kFloat32)));
 }
 
 }  // namespace layeravatar::diffusion

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,9 @@ struct UNetConfig {
 /// [B] steps -> [B, 2 * half]: cosines, then sines of t * 10000^(-k / half), k = 0 .. half - 1, in float32 arithmetic.
 torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t half);
 
+/// Groups of every norm: 32, or the largest number below that divides the channels.
+int norm_groups(int channels);
+
 /// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5). With a
 /// prior of rank K > 0, buffers "prior.*": its estimate of x0 comes as further input channels, and the output is its
 /// estimate of v plus the network's, in units of the prior's deviation: without training, the network is the mixture's denoiser.
@@ -41,11 +45,17 @@ class UNet : public torch::nn::Module {
   /// What every block sees of the step: [B] -> [B, 4 * base_channels], without a final activation.
   torch::Tensor embed_time(const torch::Tensor& t);
   void set_precision(Precision precision) { precision_ = precision; }
+  [[nodiscard]] Precision precision() const { return precision_; }
+  /// The output from what `network` makes of x and the prior's estimate of x0, which is undefined without a prior.
+  [[nodiscard]] torch::Tensor with_prior(const torch::Tensor& x, const torch::Tensor& t,
+                                         const std::function<torch::Tensor(const torch::Tensor& estimate)>& network) const;
   [[nodiscard]] const UNetConfig& config() const { return config_; }
   /// Null without one.
   [[nodiscard]] std::shared_ptr<MixturePrior> prior() const { return prior_; }
 
  private:
+  [[nodiscard]] torch::Tensor run_network(const torch::Tensor& x, const torch::Tensor& t, const torch::Tensor& estimate);
+
   UNetConfig config_;
   Precision precision_ = Precision::kFloat32;
   torch::nn::ModuleList in_blocks_, mid_blocks_, out_blocks_;

@@ -94,7 +94,7 @@ torch::Tensor sample_planes(const Studio& s, const torch::Tensor& noise, std::ui
   const torch::NoGradGuard no_grad;
   const SamplingOptions options = usual_sampling(s, wanted);
   const diffusion::Denoiser denoiser = [&](const torch::Tensor& x, std::int64_t t) {
-    return s.unet->forward(x, torch::full({x.size(0)}, t, torch::kInt64));
+    return s.engine->forward(x, torch::full({x.size(0)}, t, torch::kInt64));
   };
   diffusion::SampleOptions o;
   o.steps = options.steps;

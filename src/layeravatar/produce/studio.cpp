@@ -40,6 +40,7 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
     nn::load_named_tensors(*s.unet, pack.unet, file + ": denoiser");
     if (s.unet->prior() != nullptr) s.unet->prior()->check(file + ": denoiser");
     s.unet->eval();
+    s.engine = std::make_shared<diffusion::UNetEngine>(s.unet);
   }
   return s;
 }

@@ -14,7 +14,7 @@
 #include "layeravatar/avatar/pack.h"
 #include "layeravatar/deform/deformer.h"
 #include "layeravatar/diffusion/schedule.h"
-#include "layeravatar/diffusion/unet.h"
+#include "layeravatar/diffusion/unet_engine.h"
 #include "layeravatar/geometry/camera.h"
 #include "layeravatar/io/png.h"
 #include "layeravatar/produce/pixels.h"
@@ -30,6 +30,7 @@ struct Studio {
   std::shared_ptr<const avatar::MapSampler> sampler;
   std::shared_ptr<avatar::Decoder> decoder;
   std::shared_ptr<diffusion::UNet> unet;  // null in a pack without a denoiser
+  std::shared_ptr<diffusion::UNetEngine> engine;  // its forward pass for sampling
   std::shared_ptr<const avatar::Composer> composer;
   avatar::BetasRegression betas;
   avatar::PlaneActivation activation;     // of the release's codes that were not activated

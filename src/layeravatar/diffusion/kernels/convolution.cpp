@@ -1,0 +1,169 @@
+// Packing of a convolution's weights, and the plan of its work.
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "layeravatar/diffusion/kernels/unet_layers.h"
+#include "layeravatar/diffusion/kernels/convolution_steps.h"
+
+namespace layeravatar::diffusion {
+namespace {
+
+constexpr int kTiles = 48, kTileColumns = 12;             // of a chunk
+constexpr int kDirectPixels = 48, kFlatPixels = 96;       // of a chunk
+constexpr int kTilePixels = 384;                          // of a chunk in bfloat16
+constexpr int kLeastTiles = 24, kLeastSmallTiles = 24;    // below, a larger tile only costs memory
+
+int round_up(int n, int to) { return (n + to - 1) / to * to; }
+// The size of equal parts of n of at most `most`.
+int part_of(int n, int most) {
+  const int parts = (n + most - 1) / most;
+  return (n + parts - 1) / parts;
+}
+
+// To the nearest bfloat16, to even between two.
+std::uint16_t rounded(float v) {
+  const auto bits = std::bit_cast<std::uint32_t>(v);
+  return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16);
+}
+
+using Matrix = std::vector<std::array<double, 3>>;
+// G of F(m x m, 3 x 3): p^k over the product of p's distances from the other points; the last row is infinity's.
+Matrix filter_transform(int m) {
+  const std::vector<double> points = m == 4 ? std::vector<double>{0, kPointA, -kPointA, kPointB, -kPointB} : std::vector<double>{0, 1, -1};
+  Matrix g;
+  for (const double p : points) {
+    double n = 1;
+    for (const double other : points)
+      if (other != p) n *= p - other;
+    g.push_back({1 / n, p / n, p * p / n});
+  }
+  g.push_back({0, 0, 1});
+  return g;
+}
+
+}  // namespace
+
+Floats::Floats(std::size_t count) : size_(count) {
+  constexpr std::size_t kLine = 64;
+  auto* p = static_cast<float*>(std::aligned_alloc(kLine, (count * sizeof(float) + kLine) / kLine * kLine));
+  if (p == nullptr) throw std::bad_alloc();
+  std::memset(p, 0, count * sizeof(float));
+  data_.reset(p);
+}
+
+void Floats::Free::operator()(float* p) const { std::free(p); }
+
+Convolution::Convolution(Shape shape, const float* weights, const float* bias)
+    : shape_(std::move(shape)), bias_(shape_.out_channel.size()) {
+  for (std::size_t o = 0; o < shape_.out_channel.size(); ++o)
+    if (shape_.out_channel[o] >= 0) bias_.data()[o] = bias[shape_.out_channel[o]];
+  const int most = shape_.bfloat16 ? 2 : kPieceBlocks, count = (out_blocks() + most - 1) / most;
+  for (int i = 0; i <= count; ++i) pieces_.push_back(out_blocks() * i / count);
+  if (shape_.kernel == 3 && shape_.stride == 1 && !shape_.bfloat16) {
+    const auto tiles = [&](int m) { return ((shape_.rows + m - 1) / m) * ((shape_.columns + m - 1) / m); };
+    winograd_ = tiles(4) >= kLeastTiles ? 4 : tiles(2) >= kLeastSmallTiles ? 2 : 0;
+  }
+  choose_chunk();
+  if (winograd_ != 0)
+    pack_winograd(weights);
+  else if (shape_.bfloat16)
+    pack_tiles(weights);
+  else
+    pack_direct(weights);
+}
+
+void Convolution::choose_chunk() {
+  Chunk& c = chunk_;
+  if (winograd_ != 0) {
+    c.all_rows = (shape_.rows + winograd_ - 1) / winograd_;
+    c.all_columns = (shape_.columns + winograd_ - 1) / winograd_;
+    c.columns = part_of(c.all_columns, kTileColumns);
+    c.rows = part_of(c.all_rows, std::max(1, kTiles / c.columns));
+    c.strip_rows = c.rows * winograd_ + 2;
+    c.strip_columns = c.columns * winograd_ + 2;
+    c.products = round_up(c.rows * c.columns, kRowsMultiple);
+    for (int i = 0; i < kWinogradBlocks; ++i) offsets_.push_back(std::ptrdiff_t{i} * c.products * kBlock);
+    return;
+  }
+  const bool flat = shape_.kernel == 1;
+  c.all_rows = flat ? 1 : out_rows();
+  c.all_columns = flat ? out_rows() * out_columns() : out_columns();
+  c.columns = part_of(c.all_columns, flat ? kFlatPixels : kDirectPixels);
+  c.rows = part_of(c.all_rows, std::max(1, (shape_.bfloat16 ? kTilePixels : kDirectPixels) / c.columns));
+  c.products = round_up(c.columns, shape_.bfloat16 ? kTileRows : kRowsMultiple);
+  c.strip_rows = (c.rows - 1) * shape_.stride + shape_.kernel;
+  c.strip_columns = (c.products - 1) * shape_.stride + shape_.kernel;
+  const int per_step = shape_.bfloat16 ? 2 : 1;  // blocks of channels that a product takes at once
+  for (int i = 0; i < (in_blocks() + per_step - 1) / per_step; ++i)
+    for (int y = 0; y < shape_.kernel; ++y)
+      for (int x = 0; x < shape_.kernel; ++x)
+        offsets_.push_back(((std::ptrdiff_t{i} * c.strip_rows + y) * c.strip_columns + x) * kBlock * per_step);
+}
+
+// [piece][block of inputs][tap][kBlock inputs][channels of the piece]
+void Convolution::pack_direct(const float* weights) {
+  const int taps = shape_.kernel * shape_.kernel;
+  weights_ = Floats(shape_.in_channel.size() * shape_.out_channel.size() * static_cast<std::size_t>(taps));
+  float* to = weights_.data();
+  for (std::size_t piece = 0; piece + 1 < pieces_.size(); ++piece)
+    for (int block = 0; block < in_blocks(); ++block)
+      for (int tap = 0; tap < taps; ++tap)
+        for (int i = block * kBlock; i < (block + 1) * kBlock; ++i)
+          for (int o = pieces_[piece] * kBlock; o < pieces_[piece + 1] * kBlock; ++o, ++to) {
+            const int in = shape_.in_channel[static_cast<std::size_t>(i)], out = shape_.out_channel[static_cast<std::size_t>(o)];
+            if (in >= 0 && out >= 0) *to = weights[(std::ptrdiff_t{out} * shape_.in_channels + in) * taps + tap];
+          }
+}
+
+// [piece][two blocks of inputs][tap][block of the piece][kBlock pairs of inputs][kBlock channels][2], as many bfloat16
+void Convolution::pack_tiles(const float* weights) {
+  const int taps = shape_.kernel * shape_.kernel, steps = (in_blocks() + 1) / 2;
+  weights_ = Floats(static_cast<std::size_t>(steps * kBlock * taps) * shape_.out_channel.size());
+  auto* to = reinterpret_cast<std::uint16_t*>(weights_.data());
+  for (std::size_t piece = 0; piece + 1 < pieces_.size(); ++piece)
+    for (int step = 0; step < steps; ++step)
+      for (int tap = 0; tap < taps; ++tap)
+        for (int o = pieces_[piece] * kBlock; o < pieces_[piece + 1] * kBlock; o += kBlock)
+          for (int i = step * 2 * kBlock; i < (step + 1) * 2 * kBlock; i += 2)
+            for (int k = 0; k < 2 * kBlock; ++k, ++to) {
+              const auto place = static_cast<std::size_t>(i + k % 2);
+              const int in = place < shape_.in_channel.size() ? shape_.in_channel[place] : -1, out = shape_.out_channel[static_cast<std::size_t>(o + k / 2)];
+              if (in >= 0 && out >= 0) *to = rounded(weights[(std::ptrdiff_t{out} * shape_.in_channels + in) * taps + tap]);
+            }
+}
+
+// [chunk of kWinogradBlocks blocks of inputs][place in the tile][piece][inputs][channels of the piece]
+void Convolution::pack_winograd(const float* weights) {
+  const int side = winograd_ + 2, places = side * side, ins = in_blocks() * kBlock, outs = out_blocks() * kBlock;
+  weights_ = Floats(static_cast<std::size_t>(places) * static_cast<std::size_t>(ins) * static_cast<std::size_t>(outs));
+  const Matrix g = filter_transform(winograd_);
+#pragma omp parallel for schedule(static)
+  for (int i = 0; i < ins; ++i) {
+    const int in = shape_.in_channel[static_cast<std::size_t>(i)];
+    if (in < 0) continue;
+    const int first = i / kBlock / kWinogradBlocks * kWinogradBlocks, depth = std::min(kWinogradBlocks, in_blocks() - first) * kBlock;
+    float* chunk = weights_.data() + std::ptrdiff_t{first} * kBlock * outs * places;
+    for (std::size_t piece = 0; piece + 1 < pieces_.size(); ++piece) {
+      const int begin = pieces_[piece] * kBlock, width = pieces_[piece + 1] * kBlock - begin;
+      for (int o = begin; o < begin + width; ++o) {
+        const int out = shape_.out_channel[static_cast<std::size_t>(o)];
+        if (out < 0) continue;
+        const float* w = weights + (std::ptrdiff_t{out} * shape_.in_channels + in) * 9;
+        for (int u = 0; u < side; ++u)
+          for (int v = 0; v < side; ++v) {
+            double sum = 0;
+            for (int y = 0; y < 3; ++y)
+              for (int x = 0; x < 3; ++x)
+                sum += g[static_cast<std::size_t>(u)][static_cast<std::size_t>(y)] * w[3 * y + x] * g[static_cast<std::size_t>(v)][static_cast<std::size_t>(x)];
+            chunk[(std::ptrdiff_t{u * side + v} * outs + begin) * depth + std::ptrdiff_t{i - first * kBlock} * width + (o - begin)] = static_cast<float>(sum);
+          }
+      }
+    }
+  }
+}
+
+}  // namespace layeravatar::diffusion
