@@ -63,6 +63,6 @@ train-default: build
 bench: packages
 	@echo "== benchmarks of the kernels"
 	cmake --preset release -DLAV_BUILD_BENCH=ON
-	cmake --build --preset release --target splat_bench --target unet_bench
+	cmake --build --preset release --target splat_bench --target pose_bench --target decoder_bench --target unet_bench
 	@uname -srm; grep -m1 'model name' /proc/cpuinfo; nproc
 	find build/release -name '*_bench' -type f -exec env OMP_NUM_THREADS=$$(nproc) {} \;

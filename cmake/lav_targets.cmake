@@ -79,7 +79,7 @@ function(lav_add_bench name)
   cmake_path(GET A_SOURCE STEM program)
   add_executable(${program} EXCLUDE_FROM_ALL ${CMAKE_SOURCE_DIR}/bench/${A_SOURCE})
   target_compile_definitions(${program} PRIVATE LAV_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  target_link_libraries(${program} PRIVATE lav::${name} benchmark::benchmark)
+  target_link_libraries(${program} PRIVATE lav::${name} hwy::hwy benchmark::benchmark)
 endfunction()
 
 # Under LAV_FUZZ a libFuzzer program; else a test that feeds every file of tests/fuzz/corpus/<name> to the same function.

@@ -9,6 +9,7 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/splat/kernels/splat_kernel.h"
 #include "layeravatar/tensor/convert.h"
+#include "layeravatar/tensor/pooled.h"
 
 namespace layeravatar::splat {
 namespace {
@@ -63,14 +64,14 @@ struct RenderFunction : torch::autograd::Function<RenderFunction> {
     saved->options = options;
     const std::int64_t h = camera.height, w = camera.width;
     variable_list out(options.components ? kOutputCount : kParts);
-    out[kFullImage] = torch::empty({3, h, w});
-    out[kAlpha] = torch::empty({h, w});
-    out[kDepth] = torch::empty({h, w});
+    out[kFullImage] = tensor::pooled_empty({3, h, w});
+    out[kAlpha] = tensor::pooled_empty({h, w});
+    out[kDepth] = tensor::pooled_empty({h, w});
     if (options.components) {
-      out[kParts] = torch::empty({5, 3, h, w});
-      out[kPartAlphas] = torch::empty({5, h, w});
-      out[kInnerAlpha] = torch::empty({h, w});
-      out[kWeights] = torch::empty({5, h, w});
+      out[kParts] = tensor::pooled_empty({5, 3, h, w});
+      out[kPartAlphas] = tensor::pooled_empty({5, h, w});
+      out[kInnerAlpha] = tensor::pooled_empty({h, w});
+      out[kWeights] = tensor::pooled_empty({5, h, w});
     }
     variable_list padded = out;
     padded.resize(kOutputCount);
@@ -94,8 +95,8 @@ struct RenderFunction : torch::autograd::Function<RenderFunction> {
     variable_list g(kOutputCount);
     for (std::size_t k = 0; k < grads.size() && k < kOutputCount; ++k)
       if (grads[k].defined()) g[k] = grads[k].contiguous();
-    variable_list out = {torch::empty_like(kept[0]), torch::empty_like(kept[1]), torch::empty_like(kept[2]),
-                         torch::empty_like(kept[3])};
+    variable_list out = {tensor::pooled_empty(kept[0].sizes()), tensor::pooled_empty(kept[1].sizes()),
+                         tensor::pooled_empty(kept[2].sizes()), tensor::pooled_empty(kept[3].sizes())};
     splat_backward_cpu(input_of(kept[0], kept[1], kept[2], kept[3], kept[4], state.camera, state.options),
                        images_of(images), state.scratch,
                        {data_or_null(g[kFullImage]), data_or_null(g[kAlpha]), data_or_null(g[kDepth]),

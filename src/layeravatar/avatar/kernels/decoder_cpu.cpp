@@ -1,3 +1,5 @@
+#include <atomic>
+
 #include "layeravatar/avatar/kernels/decoder_kernel.h"
 
 namespace layeravatar::avatar {
@@ -25,9 +27,14 @@ const DecoderKernels& decoder_kernels_at(int index) {
   return kDecoderKernelsBase;
 }
 
-const DecoderKernels& decoder_kernels() {
-  static const DecoderKernels& best = decoder_kernels_at(decoder_kernels_count() - 1);
-  return best;
+namespace {
+std::atomic<int>& chosen() {
+  static std::atomic<int> index = decoder_kernels_count() - 1;
+  return index;
 }
+}  // namespace
+
+const DecoderKernels& decoder_kernels() { return decoder_kernels_at(chosen()); }
+void use_decoder_kernels(int index) { chosen() = index; }
 
 }  // namespace layeravatar::avatar

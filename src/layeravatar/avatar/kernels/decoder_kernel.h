@@ -60,10 +60,12 @@ struct DecoderKernels {
   void (*conv_weight_gradient)(const BranchShape&, const float* grad_y, const float* x, float* grad_weights);
 };
 
-/// Those of this machine.
+/// The best of this machine, unless held to others.
 const DecoderKernels& decoder_kernels();
-/// All that this machine can run, plainest first; for tests.
+/// All that this machine can run, plainest first; for tests and benchmarks.
 int decoder_kernels_count();
 const DecoderKernels& decoder_kernels_at(int index);
+/// Holds decoder_kernels() to a set, for tests and benchmarks.
+void use_decoder_kernels(int index);
 
 }  // namespace layeravatar::avatar

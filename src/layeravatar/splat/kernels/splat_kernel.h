@@ -3,8 +3,8 @@
 #pragma once
 #include <array>
 #include <cstdint>
-#include <memory>
-#include <vector>
+
+#include "layeravatar/core/pooled_memory.h"
 
 namespace layeravatar::splat {
 
@@ -74,10 +74,11 @@ struct SplatPair {
 
 /// Kept from forward to backward.
 struct SplatScratch {
-  std::unique_ptr<ProjectedSplat[]> splats;  // [N]; those of invisible Gaussians are not set
-  std::unique_ptr<SplatTiles[]> places;      // [N]
-  std::unique_ptr<SplatPair[]> pairs;        // by tile, then by depth, then by index
-  std::vector<std::uint32_t> tile_start;     // [tiles + 1]
+  PooledArray<ProjectedSplat> splats;     // [N]; those of invisible Gaussians are not set
+  PooledArray<SplatTiles> places;         // [N]
+  PooledArray<SplatPair> pairs;           // by tile, then by depth, then by index
+  PooledArray<std::uint32_t> tile_start;  // [tiles + 1]
+  PooledArray<std::uint32_t> tile_stop;   // [tiles] where the last output of a tile ends; blocks are set up to there
   std::array<bool, kComponents> component_empty{};
   bool empty = true;
   int tiles_x = 0, tiles_y = 0;

@@ -12,6 +12,10 @@ inline constexpr int kImages = 6;         // pictures with colours: full, then t
 inline constexpr int kOutputs = 7;        // transmittances: the pictures', then the inner body's
 inline constexpr int kFull = 0, kInner = 6;
 
+inline constexpr float kNearDepth = 0.2F;
+inline constexpr float kViewLimit = 1.3F;  // times the tangent of the half field of view
+inline constexpr float kDilation = 0.3F;   // pixels squared
+
 /// Sums over the pixels of one tile, or of a whole splat: with v = dL/d(exponent) and d = mean - pixel.
 struct alignas(16) SlotGradient {
   float x = 0, y = 0, xx = 0, xy = 0;                // v d, v d d
@@ -43,6 +47,7 @@ Float* plane_at(Float* images, int index, const SplatInput& in, const TilePlace&
   return images + (static_cast<std::int64_t>(index) * in.view.height + p.y) * in.view.width + p.x;
 }
 
+void project(const SplatInput& input, SplatScratch& scratch, std::int64_t begin, std::int64_t end);
 void project_and_sort(const SplatInput& input, SplatScratch& scratch);
 void screen_to_world(const SplatInput& input, const SplatScratch& scratch, const SlotGradient* slots,
                      const SplatGradients& out);

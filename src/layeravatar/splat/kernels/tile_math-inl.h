@@ -7,8 +7,6 @@
 #define LAYERAVATAR_SPLAT_TILE_MATH_INL_H
 #endif
 
-#include <cmath>
-
 #include "hwy/highway.h"
 #include "layeravatar/splat/kernels/splat_steps.h"
 
@@ -88,27 +86,32 @@ HWY_INLINE bool any_live(const float* t) {
 // Blocks of a tile that the ellipse of alpha >= 1/255 meets: for each row of blocks its span of x.
 HWY_INLINE std::uint16_t blocks_of(const ProjectedSplat& s, const TilePlace& tile) {
   constexpr int kRows = kTile / kBlock;
-  const auto larger = [](float a, float b) HWY_ATTR { return a > b ? a : b; };
-  const auto smaller = [](float a, float b) HWY_ATTR { return a < b ? a : b; };
-  const float x = s.x - static_cast<float>(tile.x), y = static_cast<float>(tile.y) - s.y;
-  float left[kRows], right[kRows];
-  for (int row = 0; row < kRows; ++row) {
-    const float first = y + static_cast<float>(row * kBlock);
-    const float low = larger(first, -s.top), high = smaller(first + (kBlock - 1), s.top);
-    const float right_dy = smaller(larger(s.right_dy, low), high), left_dy = smaller(larger(-s.right_dy, low), high);
-    const float right_square = s.half_square * (s.reach - s.inverse_c * right_dy * right_dy);
-    const float left_square = s.half_square * (s.reach - s.inverse_c * left_dy * left_dy);
-    right[row] = x + s.slope * right_dy + std::sqrt(larger(right_square, 0.0F)) + 0.01F;
-    left[row] = x + s.slope * left_dy - std::sqrt(larger(left_square, 0.0F)) - 0.01F;
-    left[row] = high + 0.01F < low ? 1e9F : left[row];  // out of reach
-  }
+  const hn::CappedTag<float, kRows> rows;
+  using Rows = hn::Vec<decltype(rows)>;
+  constexpr int kStep = static_cast<int>(hn::MaxLanes(rows));
+  const auto all = [&](float v) HWY_ATTR { return hn::Set(rows, v); };
+  const Rows zero = hn::Zero(rows), slack = all(0.01F), top = all(s.top), right_most = all(s.right_dy);
+  const Rows x = all(s.x - static_cast<float>(tile.x)), y = all(static_cast<float>(tile.y) - s.y);
   unsigned out = 0;
-  for (int column = 0; column < kTile / kBlock; ++column)
-    for (int row = 0; row < kRows; ++row) {
-      const auto x0 = static_cast<float>(column * kBlock), x1 = static_cast<float>(column * kBlock + kBlock - 1);
-      out |= static_cast<unsigned>(left[row] <= x1) & static_cast<unsigned>(right[row] >= x0) ? 1U << (4 * column + row)
-                                                                                              : 0U;
+  for (int row = 0; row < kRows; row += kStep) {
+    const Rows first = hn::Add(y, hn::Mul(hn::Add(hn::Iota(rows, 0), all(static_cast<float>(row))), all(kBlock)));
+    const Rows low = hn::Max(first, hn::Neg(top)), high = hn::Min(hn::Add(first, all(kBlock - 1)), top);
+    const auto edge = [&](Rows widest, auto sign) HWY_ATTR {
+      const Rows dy = hn::Min(hn::Max(widest, low), high);
+      const Rows square = hn::Mul(all(s.half_square), hn::NegMulAdd(hn::Mul(all(s.inverse_c), dy), dy, all(s.reach)));
+      const Rows extent = hn::Add(hn::Sqrt(hn::Max(square, zero)), slack);
+      const Rows centre = hn::MulAdd(all(s.slope), dy, x);
+      return sign > 0 ? hn::Add(centre, extent) : hn::Sub(centre, extent);
+    };
+    const Rows right = edge(right_most, 1);
+    const Rows left = hn::IfThenElse(hn::Lt(hn::Add(high, slack), low), all(1e9F), edge(hn::Neg(right_most), -1));
+    for (int column = 0; column < kTile / kBlock; ++column) {
+      const Rows x0 = all(static_cast<float>(column * kBlock)), x1 = all(static_cast<float>(column * kBlock + kBlock - 1));
+      std::uint8_t bits[8] = {};
+      hn::StoreMaskBits(rows, hn::And(hn::Le(left, x1), hn::Ge(right, x0)), bits);
+      out |= static_cast<unsigned>(bits[0]) << (4 * column + row);
     }
+  }
   return static_cast<std::uint16_t>(out);
 }
 

@@ -195,8 +195,10 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
   std::uint32_t live[kOutputs];  // blocks in which an output goes on
   for (int o = 0; o < kOutputs; ++o)
     live[o] = drawn[o] && load_output(in, images, grad, tile, blocks, o) ? (1U << kBlocks) - 1 : 0;
-  for (std::uint32_t at = begin; at < end; ++at) {
-    if (at + kAhead < end) hwy::Prefetch(&s.splats[s.pairs[at + kAhead].splat]);
+  const std::uint32_t stop = s.tile_stop[static_cast<std::size_t>(tile_index)];
+  for (std::uint32_t at = stop; at < end; ++at) slots[s.pairs[at].slot] = {};
+  for (std::uint32_t at = begin; at < stop; ++at) {
+    if (at + kAhead < stop) hwy::Prefetch(&s.splats[s.pairs[at + kAhead].splat]);
     if ((at - begin) % kRefresh == kRefresh - 1)
       for (int o = 0; o < kOutputs; ++o)
         for (std::uint32_t left = live[o]; left != 0; left &= left - 1)
@@ -230,12 +232,12 @@ HWY_EXPORT(backward_tile);
 
 void splat_backward_cpu(const SplatInput& input, const SplatImages& images, const SplatScratch& scratch,
                         const SplatImageGradients& grad, const SplatGradients& out) {
-  const auto slots = std::make_unique_for_overwrite<SlotGradient[]>(scratch.tile_start.back());
+  const PooledArray<SlotGradient> slots(scratch.pairs.size());
   const std::int64_t tiles = static_cast<std::int64_t>(scratch.tiles_x) * scratch.tiles_y;
 #pragma omp parallel for schedule(dynamic, 4)
   for (std::int64_t tile = 0; tile < tiles; ++tile)
-    HWY_DYNAMIC_DISPATCH(backward_tile)(input, images, scratch, grad, tile, slots.get());
-  screen_to_world(input, scratch, slots.get(), out);
+    HWY_DYNAMIC_DISPATCH(backward_tile)(input, images, scratch, grad, tile, slots.data());
+  screen_to_world(input, scratch, slots.data(), out);
 }
 
 }  // namespace layeravatar::splat

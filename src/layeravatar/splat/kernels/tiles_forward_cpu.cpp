@@ -31,51 +31,91 @@ struct Batch {
   HWY_ALIGN float gaussian[kBatch][kBlockPixels], alpha[kBatch][kBlockPixels], weight[kBatch][kBlockPixels];
 };
 
+// of_block[b] gets bit j where blocks[j] has bit b.
+HWY_INLINE void turn_round(const std::uint16_t* blocks, std::uint64_t* of_block) {
+#if HWY_TARGET == HWY_SCALAR
+  std::memset(of_block, 0, kBlocks * sizeof *of_block);
+  for (int j = 0; j < kBatch; ++j)
+    for (unsigned left = blocks[j]; left != 0; left &= left - 1) of_block[std::countr_zero(left)] |= std::uint64_t{1} << j;
+#else
+  const hn::CappedTag<std::uint16_t, kBatch> lanes;
+  constexpr std::size_t kStep = hn::MaxLanes(lanes);
+  for (int b = 0; b < kBlocks; ++b) {
+    const auto bit = hn::Set(lanes, static_cast<std::uint16_t>(1U << b));
+    std::uint8_t bytes[kBatch / 8 + 8];  // a store may write eight
+    for (std::size_t at = 0; at < kBatch; at += kStep)
+      hn::StoreMaskBits(lanes, hn::TestBit(hn::Load(lanes, blocks + at), bit), bytes + at / 8);
+    std::memcpy(of_block + b, bytes, sizeof *of_block);
+  }
+#endif
+}
+
 HWY_INLINE void load_batch(const SplatScratch& s, const TilePlace& tile, std::uint32_t begin, int count, Batch& batch) {
-  std::memset(batch.of_block, 0, sizeof batch.of_block);
   std::memset(batch.of_component, 0, sizeof batch.of_component);
+  HWY_ALIGN std::uint16_t blocks[kBatch];
   constexpr int kAhead = 8;
   for (int j = 0; j < count; ++j) {
     if (j + kAhead < count) hwy::Prefetch(&s.splats[s.pairs[begin + static_cast<std::uint32_t>(j + kAhead)].splat]);
     SplatPair& pair = s.pairs[begin + static_cast<std::uint32_t>(j)];
-    const std::uint64_t bit = std::uint64_t{1} << j;
     batch.splats[j] = &s.splats[pair.splat];
-    pair.blocks = blocks_of(*batch.splats[j], tile);
-    if (pair.component < kComponents) batch.of_component[pair.component] |= bit;
-    for (unsigned left = pair.blocks; left != 0; left &= left - 1) batch.of_block[std::countr_zero(left)] |= bit;
+    pair.blocks = blocks[j] = blocks_of(*batch.splats[j], tile);
+    if (pair.component < kComponents) batch.of_component[pair.component] |= std::uint64_t{1} << j;
   }
+  for (int j = count; j < kBatch; ++j) blocks[j] = 0;
+  turn_round(blocks, batch.of_block);
 }
 
-// Alpha of the splats `bits` at one vector of pixels; with the full image, its sums as well.
-template <bool kWithFull>
-HWY_INLINE void blend_full(Batch& batch, std::uint64_t bits, const TilePlace& tile, int block, int part,
-                           ForwardBlock& out) {
+HWY_INLINE bool all_stopped(V t) { return hn::AllFalse(kLanes, hn::Gt(t, hn::Zero(kLanes))); }
+
+constexpr unsigned kLook = 4;  // splats between looks at whether an output of a vector of pixels has stopped
+
+// Adds the splats `bits` to the full image at one vector of pixels until that stops; returns those left. Where the
+// components are wanted the Gaussians' values are kept for them.
+template <bool kKeep>
+HWY_INLINE std::uint64_t blend_full(Batch& batch, std::uint64_t bits, const TilePlace& tile, int block, int part,
+                                    ForwardBlock& out) {
   const V x = pixel_x(tile, block, part), y = pixel_y(tile, block, part);
   const int at = part * kWidth;
   float(*sums)[kBlockPixels] = out.sums[kFull];
   V t = hn::Load(kLanes, out.t[kFull] + at);
   V r = hn::Load(kLanes, sums[0] + at), g = hn::Load(kLanes, sums[1] + at), b = hn::Load(kLanes, sums[2] + at);
   V alphas = hn::Load(kLanes, sums[3] + at), depth = hn::Load(kLanes, sums[4] + at);
-  for (; bits != 0; bits &= bits - 1) {
+  for (unsigned seen = 1; bits != 0; ++seen) {
     const int j = std::countr_zero(bits);
+    bits &= bits - 1;
     const ProjectedSplat& s = *batch.splats[j];
     const V gaussian = gaussian_of(s, offset_of(s, x, y));
     const V alpha = limit_alpha(hn::Mul(set(s.opacity), gaussian));
-    hn::Store(gaussian, kLanes, batch.gaussian[j] + at);
-    hn::Store(alpha, kLanes, batch.alpha[j] + at);
-    if (!kWithFull) continue;
     const V weight = weigh(alpha, t);
-    hn::Store(weight, kLanes, batch.weight[j] + at);
+    if (kKeep) {
+      hn::Store(gaussian, kLanes, batch.gaussian[j] + at);
+      hn::Store(alpha, kLanes, batch.alpha[j] + at);
+      hn::Store(weight, kLanes, batch.weight[j] + at);
+    }
     r = hn::MulAdd(weight, set(s.r), r);
     g = hn::MulAdd(weight, set(s.g), g);
     b = hn::MulAdd(weight, set(s.b), b);
     depth = hn::MulAdd(weight, set(s.depth), depth);
     alphas = hn::Add(alphas, weight);
+    if (seen % kLook == 0 && all_stopped(t)) break;
   }
-  if (!kWithFull) return;
   hn::Store(t, kLanes, out.t[kFull] + at);
   hn::Store(r, kLanes, sums[0] + at), hn::Store(g, kLanes, sums[1] + at), hn::Store(b, kLanes, sums[2] + at);
   hn::Store(alphas, kLanes, sums[3] + at), hn::Store(depth, kLanes, sums[4] + at);
+  return bits;
+}
+
+// The Gaussians' values alone.
+HWY_INLINE void keep_alphas(Batch& batch, std::uint64_t bits, const TilePlace& tile, int block, int part) {
+  const V x = pixel_x(tile, block, part), y = pixel_y(tile, block, part);
+  const int at = part * kWidth;
+  for (; bits != 0; bits &= bits - 1) {
+    const int j = std::countr_zero(bits);
+    const ProjectedSplat& s = *batch.splats[j];
+    const V gaussian = gaussian_of(s, offset_of(s, x, y));
+    hn::Store(gaussian, kLanes, batch.gaussian[j] + at);
+    hn::Store(limit_alpha(hn::Mul(set(s.opacity), gaussian)), kLanes, batch.alpha[j] + at);
+  }
 }
 
 // The share of one component in the full image.
@@ -91,14 +131,16 @@ HWY_INLINE void blend_component(const Batch& batch, std::uint64_t bits, int at, 
   V t = hn::Load(kLanes, t_out + at);
   V r = hn::Load(kLanes, sums[0] + at), g = hn::Load(kLanes, sums[1] + at), b = hn::Load(kLanes, sums[2] + at);
   V alphas = hn::Load(kLanes, sums[3] + at);
-  for (; bits != 0; bits &= bits - 1) {
+  for (unsigned seen = 1; bits != 0; ++seen) {
     const int j = std::countr_zero(bits);
+    bits &= bits - 1;
     const ProjectedSplat& s = *batch.splats[j];
     const V weight = weigh(hn::Load(kLanes, batch.alpha[j] + at), t);
     r = hn::MulAdd(weight, set(s.r), r);
     g = hn::MulAdd(weight, set(s.g), g);
     b = hn::MulAdd(weight, set(s.b), b);
     alphas = hn::Add(alphas, weight);
+    if (seen % kLook == 0 && all_stopped(t)) break;
   }
   hn::Store(t, kLanes, t_out + at);
   hn::Store(r, kLanes, sums[0] + at), hn::Store(g, kLanes, sums[1] + at), hn::Store(b, kLanes, sums[2] + at);
@@ -108,8 +150,10 @@ HWY_INLINE void blend_component(const Batch& batch, std::uint64_t bits, int at, 
 // The body at opacity 1.
 HWY_INLINE void blend_inner(const Batch& batch, std::uint64_t bits, int at, ForwardBlock& out) {
   V t = hn::Load(kLanes, out.t[kInner] + at), sum = hn::Load(kLanes, out.inner + at);
-  for (; bits != 0; bits &= bits - 1)
+  for (unsigned seen = 1; bits != 0; bits &= bits - 1, ++seen) {
     sum = hn::Add(sum, weigh(limit_alpha(hn::Load(kLanes, batch.gaussian[std::countr_zero(bits)] + at)), t));
+    if (seen % kLook == 0 && all_stopped(t)) break;
+  }
   hn::Store(t, kLanes, out.t[kInner] + at);
   hn::Store(sum, kLanes, out.inner + at);
 }
@@ -136,9 +180,12 @@ HWY_INLINE void store_plane(float* plane, const SplatInput& in, const TilePlace&
 HWY_INLINE void fill_plane(float* plane, const SplatInput& in, const TilePlace& place, float value) {
   if (plane == nullptr) return;
   const V filled = set(value);
+  const bool whole_lines = in.view.width % kTile == 0 && reinterpret_cast<std::uintptr_t>(plane) % 64 == 0;
   for (int row = 0; row < place.rows; ++row) {
     float* to = plane + static_cast<std::int64_t>(row) * in.view.width;
     int x = 0;
+    if (whole_lines)  // past the caches, which it would only empty
+      for (; x + kWidth <= place.columns; x += kWidth) hn::Stream(filled, kLanes, to + x);
     for (; x + kWidth <= place.columns; x += kWidth) hn::StoreU(filled, kLanes, to + x);
     for (; x < place.columns; ++x) to[x] = value;
   }
@@ -214,28 +261,37 @@ void forward_tile(const SplatInput& in, const SplatImages& out, const SplatScrat
     }
   }
   Batch batch;
-  for (std::uint32_t first = begin; first < end; first += kBatch) {
+  std::uint32_t first = begin;
+  const auto any_output = [&] { return std::any_of(live, live + kOutputs, [](std::uint32_t blocks_left) { return blocks_left != 0; }); };
+  for (; first < end && any_output(); first += kBatch) {
     load_batch(s, tile, first, static_cast<int>(std::min<std::uint32_t>(kBatch, end - first)), batch);
     for (int b = 0; b < kBlocks; ++b) {
       const std::uint64_t here = batch.of_block[b];
       const auto is_live = [&](int o) HWY_ATTR { return (live[o] >> b & 1U) != 0; };
       std::uint64_t part_of[kOutputs] = {is_live(kFull) ? here : 0};
-      for (int c = 0; c < kComponents; ++c) part_of[1 + c] = is_live(1 + c) ? here & batch.of_component[c] : 0;
+      std::uint64_t of_parts = 0;
+      for (int c = 0; c < kComponents; ++c) {
+        part_of[1 + c] = is_live(1 + c) ? here & batch.of_component[c] : 0;
+        of_parts |= part_of[1 + c];
+      }
       part_of[kInner] = is_live(kInner) ? here & batch.of_component[0] : 0;
-      std::uint64_t wanted = 0;
-      for (const std::uint64_t p : part_of) wanted |= p;
-      if (wanted == 0) continue;
+      of_parts |= part_of[kInner];
+      if ((part_of[kFull] | of_parts) == 0) continue;
       ForwardBlock& block = blocks[b];
       for (int part = 0; part < kParts; ++part) {
         const int at = part * kWidth;
-        if (part_of[kFull] != 0) {
-          blend_full<true>(batch, wanted, tile, b, part, block);
-          for (int c = 0; c < kComponents; ++c)
-            if (const std::uint64_t bits = here & batch.of_component[c]; bits != 0)
-              add_weights(batch, bits, at, block.sums[1 + c][4]);
-        } else {
-          blend_full<false>(batch, wanted, tile, b, part, block);
+        if (!in.with_components) {
+          blend_full<false>(batch, here, tile, b, part, block);
+          continue;
         }
+        std::uint64_t left = here;
+        if (part_of[kFull] != 0) {
+          left = blend_full<true>(batch, here, tile, b, part, block);
+          for (int c = 0; c < kComponents; ++c)
+            if (const std::uint64_t bits = here & ~left & batch.of_component[c]; bits != 0)
+              add_weights(batch, bits, at, block.sums[1 + c][4]);
+        }
+        keep_alphas(batch, left & of_parts, tile, b, part);
         for (int c = 0; c < kComponents; ++c)
           if (part_of[1 + c] != 0) blend_component(batch, part_of[1 + c], at, block.t[1 + c], block.sums[1 + c]);
         if (part_of[kInner] != 0) blend_inner(batch, part_of[kInner], at, block);
@@ -244,6 +300,7 @@ void forward_tile(const SplatInput& in, const SplatImages& out, const SplatScrat
         if (part_of[o] != 0 && !any_live(block.t[o])) live[o] &= ~(1U << b);
     }
   }
+  s.tile_stop[static_cast<std::size_t>(tile_index)] = std::min(first, end);
   for (int image = 0; image < (in.with_components ? kImages : 1); ++image)
     store_image(in, out, s, tile, drawn[image] ? blocks : nullptr, image);
   if (!in.with_components) return;
@@ -265,8 +322,13 @@ HWY_EXPORT(forward_tile);
 void splat_forward_cpu(const SplatInput& input, const SplatImages& out, SplatScratch& scratch) {
   project_and_sort(input, scratch);
   const std::int64_t tiles = static_cast<std::int64_t>(scratch.tiles_x) * scratch.tiles_y;
-#pragma omp parallel for schedule(dynamic, 4)
-  for (std::int64_t tile = 0; tile < tiles; ++tile) HWY_DYNAMIC_DISPATCH(forward_tile)(input, out, scratch, tile);
+  scratch.tile_stop = PooledArray<std::uint32_t>(static_cast<std::size_t>(tiles));
+#pragma omp parallel
+  {
+#pragma omp for schedule(dynamic, 4)
+    for (std::int64_t tile = 0; tile < tiles; ++tile) HWY_DYNAMIC_DISPATCH(forward_tile)(input, out, scratch, tile);
+    hwy::FlushStream();
+  }
 }
 
 }  // namespace layeravatar::splat

@@ -1,0 +1,87 @@
+// Time of one avatar's decoding at the official size: planes 12 x 128 x 384, 89 490 Gaussians; and with the way back to planes and parameters.
+#include <benchmark/benchmark.h>
+#include <torch/torch.h>
+
+#include "layeravatar/avatar/decoder.h"
+#include "layeravatar/avatar/kernels/decoder_kernel.h"
+#include "machine.h"
+
+namespace layeravatar::avatar {
+namespace {
+
+constexpr std::int64_t kCount = 89490;
+
+struct Case {
+  Decoder decoder;
+  MapSampler sampler;
+  torch::Tensor planes = torch::randn({1, 12, 128, 384});
+
+  Case() : sampler(uvs()) {}
+  // Gaussians lie along the map in the order of faces: neighbours in the list are neighbours in the map.
+  static std::vector<float> uvs() {
+    std::vector<float> out(2 * kCount);
+    const auto columns = static_cast<std::int64_t>(std::sqrt(3.0 * kCount));
+    for (std::int64_t i = 0; i < kCount; ++i) {
+      out[static_cast<std::size_t>(2 * i)] = (static_cast<float>(i % columns) + 0.37F) / static_cast<float>(columns);
+      out[static_cast<std::size_t>(2 * i + 1)] = static_cast<float>(i / columns) / static_cast<float>(kCount / columns + 1);
+    }
+    return out;
+  }
+};
+
+// Instruction sets of decoder_kernel.h by the bench's.
+void hold(std::int64_t set) {
+  const int best = decoder_kernels_count() - 1;
+  use_decoder_kernels(set == bench::kBest ? best : std::min(best, set == bench::kAvx2 ? 1 : 0));
+}
+
+void decode(benchmark::State& state) {
+  const bench::Held held(state.range(0), state.range(1));
+  hold(state.range(1));
+  const torch::NoGradGuard no_grad;
+  Case c;
+  c.decoder.eval();
+  const auto step = [&] { return attributes_from_samples(c.sampler.sample(c.decoder.attribute_map(c.planes))[0]); };
+  step();
+  for (auto _ : state) benchmark::DoNotOptimize(step());
+  hold(bench::kBest);
+}
+
+void decode_and_backward(benchmark::State& state) {
+  const bench::Held held(state.range(0), state.range(1));
+  hold(state.range(1));
+  Case c;
+  c.planes.requires_grad_(true);
+  const torch::Tensor by = torch::rand({1, kCount, kAttributeChannels});
+  const auto step = [&] {
+    c.decoder.zero_grad();
+    c.planes.mutable_grad() = torch::Tensor();
+    c.sampler.sample(c.decoder.attribute_map(c.planes)).backward(by);
+  };
+  step();
+  for (auto _ : state) step();
+  hold(bench::kBest);
+}
+
+void sample(benchmark::State& state) {
+  const bench::Held held(state.range(0), state.range(1));
+  const torch::NoGradGuard no_grad;
+  Case c;
+  const torch::Tensor map = torch::rand({1, kAttributeChannels, 128, 384});
+  benchmark::DoNotOptimize(c.sampler.sample(map));
+  for (auto _ : state) benchmark::DoNotOptimize(c.sampler.sample(map));
+}
+
+void all_rows(benchmark::internal::Benchmark* b) {
+  b->ArgNames({"threads", "set"})->Unit(benchmark::kMillisecond)->UseRealTime();
+  bench::rows(b, {});
+}
+
+BENCHMARK(decode)->Apply(all_rows);
+BENCHMARK(decode_and_backward)->Apply(all_rows);
+BENCHMARK(sample)->Apply(all_rows);
+
+}  // namespace
+}  // namespace layeravatar::avatar
+
+int main(int argc, char** argv) { return layeravatar::bench::run(argc, argv); }
