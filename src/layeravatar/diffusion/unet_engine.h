@@ -10,7 +10,8 @@ namespace layeravatar::diffusion {
 
 /// UNet::forward from prepacked weights: activations stay in blocks of channels, 3 x 3 convolutions use Winograd's minimal
 /// filtering where the image is large enough, and read their input through norm, modulation, SiLU, concatenation and doubling,
-/// none of which is written to memory. With Precision::kBfloat16 of the network, convolutions multiply bfloat16 (oneDNN).
+/// none of which is written to memory. With Precision::kBfloat16 of the network and a processor with AMX, convolutions but the
+/// last one multiply bfloat16 and add up in float32; maps stay float32.
 class UNetEngine {
  public:
   /// Cheap: weights are packed at the first step, and again when the network's precision or a parameter has changed.

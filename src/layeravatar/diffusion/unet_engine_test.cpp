@@ -57,13 +57,14 @@ struct Steps {
 
 TEST(UNetEngine, Float32IsTheNetwork) {
   const torch::NoGradGuard no_grad;
-  for (const UNetConfig& config : engine_configs())
-    for (const std::int64_t images : {1, 3}) {
-      auto unet = filled(config);
-      UNetEngine engine(unet);
-      const Steps in(config, images);
-      EXPECT_LT(worst(engine.forward(in.x, in.t), unet->forward(in.x, in.t)), 1e-5) << config.image_size[1] << " " << images;
-    }
+  std::int64_t images = 1;
+  for (const UNetConfig& config : engine_configs()) {
+    auto unet = filled(config);
+    UNetEngine engine(unet);
+    const Steps in(config, images);
+    EXPECT_LT(worst(engine.forward(in.x, in.t), unet->forward(in.x, in.t)), 1e-5) << config.image_size[1];
+    images = images % 3 + 1;
+  }
 }
 
 // Operands of the convolutions are rounded where the processor has tiles; elsewhere the numbers are float32's.
