@@ -13,6 +13,7 @@
 #include "layeravatar/avatar/kernels/sample_kernel.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/tensor/convert.h"
+#include "layeravatar/tensor/pooled.h"
 
 namespace layeravatar::avatar {
 namespace {
@@ -52,7 +53,7 @@ struct SampleFunction : torch::autograd::Function<SampleFunction> {
                                const TapTensors& taps) {
     context->saved_data["taps"] = std::vector<torch::Tensor>{taps.texels, taps.weights, taps.texel_begin, taps.uses};
     context->saved_data["shape"] = map.sizes().vec();
-    torch::Tensor out = torch::empty({map.size(0), taps.weights.size(0), map.size(1)});
+    torch::Tensor out = tensor::pooled_empty({map.size(0), taps.weights.size(0), map.size(1)});
     sample_map_cpu(args_of(taps, map.sizes()), tensor::floats(map, "attribute map"),
                    tensor::mutable_floats(out, "samples"));
     return out;
@@ -62,7 +63,7 @@ struct SampleFunction : torch::autograd::Function<SampleFunction> {
     const std::vector<std::int64_t> shape = context->saved_data["shape"].toIntVector();
     const std::vector<torch::Tensor> taps = context->saved_data["taps"].toTensorVector();
     const torch::Tensor grad_out = grad[0].contiguous();
-    torch::Tensor out = torch::empty(shape);
+    torch::Tensor out = tensor::pooled_empty(shape);
     sample_map_backward_cpu(args_of({taps[0], taps[1], taps[2], taps[3]}, shape), tensor::floats(grad_out, "gradient"),
                             tensor::mutable_floats(out, "gradient"));
     return {out, torch::Tensor()};

@@ -3,9 +3,13 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/torch.h>
 
+#include <algorithm>
+
 #include "layeravatar/avatar/kernels/decoder_kernel.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/core/pooled_memory.h"
 #include "layeravatar/tensor/convert.h"
+#include "layeravatar/tensor/pooled.h"
 
 namespace layeravatar::avatar {
 namespace {
@@ -13,6 +17,7 @@ namespace {
 using Variables = torch::autograd::variable_list;
 using tensor::floats;
 using tensor::mutable_floats;
+constexpr std::int64_t kReadBeyond = 128;  // numbers, as decoder_kernel.h says
 
 // Mean and 1 / deviation that normalise; moves the running statistics in training mode.
 struct Statistics {
@@ -35,17 +40,52 @@ Statistics statistics_of(torch::nn::BatchNorm2dImpl& norm, const BranchShape& sh
   return {mean, (variance + eps).rsqrt()};
 }
 
+// Padded planes for the convolution, whose last vectors may read on behind them.
+struct Padded {
+  PooledArray<float> values;
+
+  Padded(const BranchShape& shape, const torch::Tensor& x)
+      : values(static_cast<std::size_t>(shape.images * kConvInputs * shape.padded_plane() + kReadBeyond)) {
+    decoder_kernels().pad(shape, floats(x, "planes"), values.data());
+    std::fill(values.end() - kReadBeyond, values.end(), 0.0F);
+  }
+};
+
+torch::Tensor taps_of(const torch::Tensor& conv_weight) {
+  return conv_weight.reshape({-1, 4, kConvInputs, kConvSize, kConvSize}).permute({0, 2, 3, 4, 1}).contiguous();
+}
+
+// Where no gradient is wanted and the running statistics normalise: one pass from planes to heads.
+torch::Tensor branch_without_graph(const torch::Tensor& x, const torch::Tensor& conv_weight, const torch::Tensor& conv_bias,
+                                   torch::nn::BatchNorm2dImpl& norm, const torch::Tensor& head_weight,
+                                   const torch::Tensor& head_bias, std::int64_t sigmoid_heads) {
+  const torch::NoGradGuard no_grad;
+  const BranchShape shape{x.size(0), conv_weight.size(0), head_weight.size(0), x.size(2), x.size(3)};
+  const torch::Tensor scale = norm.weight * (norm.running_var + norm.options.eps()).rsqrt();
+  const torch::Tensor taps = taps_of(conv_weight * scale.reshape({-1, 1, 1, 1}));
+  const torch::Tensor bias = (conv_bias - norm.running_mean) * scale + norm.bias;
+  const Padded padded(shape, x);
+  torch::Tensor out = tensor::pooled_empty({shape.images, shape.heads, shape.height, shape.width});
+  decoder_kernels().branch_forward(shape, {padded.values.data(), {floats(taps, "weights"), floats(bias, "biases")},
+                                           floats(head_weight, "head weights"), floats(head_bias, "head biases"),
+                                           sigmoid_heads, mutable_floats(out, "heads")});
+  return out;
+}
+
 struct BranchFunction : torch::autograd::Function<BranchFunction> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& x,
                                const torch::Tensor& conv_weight, const torch::Tensor& conv_bias,
                                const torch::Tensor& gain, const torch::Tensor& bias, const torch::Tensor& head_weight,
                                const torch::Tensor& head_bias, torch::nn::BatchNorm2dImpl* norm,
                                std::int64_t sigmoid_heads) {
-    const torch::Tensor y = torch::conv2d(x, conv_weight, conv_bias, 1, kConvBorder).contiguous();
-    const BranchShape shape{x.size(0), y.size(1), head_weight.size(0), x.size(2), x.size(3)};
+    const BranchShape shape{x.size(0), conv_weight.size(0), head_weight.size(0), x.size(2), x.size(3)};
+    torch::Tensor y = tensor::pooled_empty({shape.images, shape.channels, shape.height, shape.width});
+    const torch::Tensor taps = taps_of(conv_weight);
+    decoder_kernels().conv_forward(shape, Padded(shape, x).values.data(), {floats(taps, "weights"), floats(conv_bias, "biases")},
+                                   mutable_floats(y, "y"));
     const Statistics statistics = statistics_of(*norm, shape, y);
     const torch::Tensor scale = gain * statistics.inverse, shift = bias - scale * statistics.mean;
-    torch::Tensor out = torch::empty({shape.images, shape.heads, shape.height, shape.width});
+    torch::Tensor out = tensor::pooled_empty({shape.images, shape.heads, shape.height, shape.width});
     decoder_kernels().heads_forward(shape, {floats(y, "y"), floats(scale, "scale"), floats(shift, "shift"),
                                             floats(head_weight, "head weights"), floats(head_bias, "head biases"),
                                             sigmoid_heads, mutable_floats(out, "heads")});
@@ -70,7 +110,7 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
     const torch::Tensor bounded = out.slice(1, 0, sigmoid_heads);
     grad_heads.slice(1, 0, sigmoid_heads).mul_(bounded - bounded.square());
 
-    torch::Tensor grad_y = torch::empty({shape.images, shape.channels, shape.padded_rows(), shape.pitch()});
+    torch::Tensor grad_y = tensor::pooled_empty({shape.images, shape.channels, shape.padded_rows(), shape.pitch()});
     torch::Tensor grad_gain = torch::empty({shape.channels}), grad_bias = torch::empty_like(grad_gain),
                   grad_conv_bias = torch::empty_like(grad_gain), grad_head_weight = torch::empty_like(head_weight);
     HeadsBackward work{};
@@ -99,10 +139,8 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
                                             mutable_floats(out_grads[0], "gradient"));
     }
     if (!parameters) return out_grads;
-    const torch::Tensor padded = torch::constant_pad_nd(
-        x, {kConvBorder, shape.pitch() - kConvBorder - shape.width, kConvBorder, kConvBorder});
     out_grads[1] = torch::empty_like(conv_weight);
-    decoder_kernels().conv_weight_gradient(shape, work.grad_y, floats(padded, "planes"),
+    decoder_kernels().conv_weight_gradient(shape, work.grad_y, Padded(shape, x).values.data(),
                                            mutable_floats(out_grads[1], "gradient"));
     out_grads[2] = grad_conv_bias;
     out_grads[3] = grad_gain;
@@ -123,6 +161,12 @@ torch::Tensor decoder_branch(const torch::Tensor& x, const torch::Tensor& conv_w
   tensor::expect_shape(conv_weight, {channels, kConvInputs, kConvSize, kConvSize}, "convolution weights");
   tensor::expect_shape(head_weight, {heads, channels}, "head weights");
   LAV_CHECK(channels % 4 == 0 && heads <= kMostHeads && sigmoid_heads <= heads, "sizes that the kernels do not know");
+  const auto wants_gradient = [](const torch::Tensor& t) { return t.requires_grad(); };
+  const torch::Tensor inputs[] = {x, conv_weight, conv_bias, norm.weight, norm.bias, head_weight, head_bias};
+  const bool graph = torch::GradMode::is_enabled() && std::any_of(std::begin(inputs), std::end(inputs), wants_gradient);
+  if (!graph && !norm.is_training())
+    return branch_without_graph(x.contiguous(), conv_weight, conv_bias, norm, head_weight.contiguous(), head_bias.contiguous(),
+                                sigmoid_heads);
   return BranchFunction::apply(x.contiguous(), conv_weight.contiguous(), conv_bias.contiguous(), norm.weight, norm.bias,
                                head_weight.contiguous(), head_bias.contiguous(), &norm, sigmoid_heads);
 }

@@ -89,6 +89,37 @@ TEST_P(DecoderBranch, ValueGradientsAndStatisticsMatchTheFormula) {
   EXPECT_EQ(norm->num_batches_tracked.item<std::int64_t>(), training ? 1 : 0);
 }
 
+TEST(DecoderBranchInference, OnePassMatchesTheFormula) {
+  for (const auto& [height, width] : {std::pair<std::int64_t, std::int64_t>{7, 21}, {3, 48}, {2, 203}}) {
+    const BranchShape shape{2, 12, 5, height, width};
+    const std::vector<torch::Tensor> in = random_branch(shape);
+    torch::nn::BatchNorm2d norm(shape.channels);
+    norm->eval();
+    const torch::NoGradGuard no_grad;
+    norm->running_mean.copy_(0.2 * torch::randn({12}));
+    norm->running_var.copy_(0.5 + torch::rand({12}));
+    norm->weight.copy_(in[3]);
+    norm->bias.copy_(in[4]);
+    std::vector<torch::Tensor> wide;
+    for (const torch::Tensor& t : in) wide.push_back(t.to(torch::kFloat64));
+    const torch::Tensor want = slow_branch(wide, norm->running_mean.to(torch::kFloat64), norm->running_var.to(torch::kFloat64), false, 2);
+    torch::Tensor first;
+    const int before = omp_get_max_threads();
+    for (int k = 0; k < decoder_kernels_count(); ++k) {
+      use_decoder_kernels(k);
+      for (const int threads : {1, 2, 3}) {
+        omp_set_num_threads(threads);
+        const torch::Tensor got = decoder_branch(in[0], in[1], in[2], *norm, in[5], in[6], 2);
+        expect_close(got, want, 1e-5, "set " + std::to_string(k) + ", width " + std::to_string(width));
+        if (threads == 1) first = got;
+        EXPECT_TRUE(torch::equal(got, first)) << "set " << k << ", threads " << threads;
+      }
+    }
+    omp_set_num_threads(before);
+    EXPECT_EQ(&decoder_kernels(), &decoder_kernels_at(decoder_kernels_count() - 1));
+  }
+}
+
 TEST_P(DecoderBranch, FrozenParametersChangeNothingForThePlanes) {
   const BranchShape shape{1, 8, 3, 4, 12};
   const std::vector<torch::Tensor> in = random_branch(shape);
@@ -121,8 +152,9 @@ std::vector<torch::Tensor> run_kernels(const DecoderKernels& kernels, const Bran
   const torch::Tensor heads = torch::randn({s.heads, s.channels}), head_bias = torch::randn({s.heads});
   const torch::Tensor grad = torch::randn({s.images, s.heads, s.height, s.width});
   const torch::Tensor weights = torch::randn({s.channels, 6, 7, 7});
-  const torch::Tensor x = torch::constant_pad_nd(torch::randn({s.images, 6, s.height, s.width}),
-                                                 {3, s.pitch() - 3 - s.width, 3, 3});
+  const torch::Tensor planes = torch::randn({s.images, 6, s.height, s.width});
+  const torch::Tensor x = torch::full({s.images * 6 * s.padded_plane() + 128}, NAN);
+  const torch::Tensor conv_y = torch::empty_like(y), branch = torch::empty({s.images, s.heads, s.height, s.width});
   const torch::Tensor mean = torch::empty({s.channels}), variance = torch::empty({s.channels});
   const torch::Tensor out = torch::empty_like(grad), grad_x = torch::empty({s.images, 6, s.height, s.width});
   const torch::Tensor grad_y = torch::full({s.images, s.channels, s.padded_rows(), s.pitch()}, NAN);
@@ -131,6 +163,9 @@ std::vector<torch::Tensor> run_kernels(const DecoderKernels& kernels, const Bran
                       scratch = torch::empty_like(weights), grad_weights = torch::empty_like(weights);
   const int before = omp_get_max_threads();
   omp_set_num_threads(threads);
+  kernels.pad(s, data(planes), data(x));
+  kernels.conv_forward(s, data(x), {data(weights), data(shift)}, data(conv_y));
+  kernels.branch_forward(s, {data(x), {data(weights), data(shift)}, data(heads), data(head_bias), 2, data(branch)});
   kernels.statistics(s, data(y), data(mean), data(variance));
   kernels.heads_forward(s, {data(y), data(scale), data(shift), data(heads), data(head_bias), 2, data(out)});
   const torch::Tensor inverse = (variance + 1e-5).rsqrt();
@@ -139,7 +174,7 @@ std::vector<torch::Tensor> run_kernels(const DecoderKernels& kernels, const Bran
   kernels.conv_input_gradient(s, data(weights), data(grad_y), data(scratch), data(grad_x));
   kernels.conv_weight_gradient(s, data(grad_y), data(x), data(grad_weights));
   omp_set_num_threads(before);
-  return {mean, variance, out, grad_y, gain, bias, conv_bias, grad_heads, grad_x, grad_weights};
+  return {mean, variance, out, grad_y, gain, bias, conv_bias, grad_heads, grad_x, grad_weights, conv_y, branch};
 }
 
 TEST(DecoderKernels, InstructionSetsAgreeAndThreadsDoNotMatter) {

@@ -9,6 +9,7 @@
 #include "layeravatar/avatar/attributes.h"
 #include "layeravatar/body/body_model.h"
 #include "layeravatar/body/weight_volume.h"
+#include "layeravatar/core/pooled_memory.h"
 #include "layeravatar/splat/gaussians.h"
 #include "layeravatar/templates/layered_template.h"
 
@@ -20,9 +21,23 @@ struct RestGaussians;  // what neither pose nor avatar changes
 struct PreparedPose {
   std::shared_ptr<const RestGaussians> rest;  // of the deformer that made it
   std::vector<float> transforms;              // [55, 4, 4] posed from rest, translation included
-  std::vector<float> corrections;             // [N, 3] shape and pose offsets, metres
-  std::vector<float> node_maps;               // [16, 64, 64, 12] blended transforms at the weight volume's nodes
-  std::vector<float> fixed_maps;              // [N_b, 12] of the mesh's own weights, where they are used
+  PooledArray<float> corrections;             // [N, 3] shape and pose offsets, metres
+  PooledArray<float> node_maps;               // [16, 64, 64, 16] blended transforms at the weight volume's nodes
+  PooledArray<float> fixed_maps;              // [N_b, 16] of the mesh's own weights; set where they are used
+};
+
+/// One avatar made ready for many poses: its places in the weight volume, its frames and its factors are computed once,
+/// and each pose starts from the neighbours of the last. Copies share all that. Safe to use from several threads; outlives
+/// its deformer.
+class PosableAvatar {
+ public:
+  /// The bits of Deformer::pose(attributes, prepare(params)) without a graph.
+  [[nodiscard]] splat::Gaussians pose(const body::PoseParams& params) const;
+
+ private:
+  friend class Deformer;
+  struct State;
+  std::shared_ptr<State> state_;
 };
 
 /// Takes the Gaussians of one template on one body into poses. Safe to use from several threads. A graph may be walked
@@ -51,6 +66,9 @@ class Deformer {
   /// and opacities pass through. Throws Error(kInternal) for wrong shapes and for another deformer's pose.
   [[nodiscard]] splat::Gaussians pose(const avatar::GaussianAttributes& attributes, const Pose& prepared) const;
 
+  /// The avatar for many poses. Throws Error(kInternal) for wrong shapes.
+  [[nodiscard]] PosableAvatar bind(const avatar::GaussianAttributes& attributes) const;
+
   /// Posed means [N, 3] and the affine maps W [N, 4, 4] that take canonical to posed space (without corrections).
   struct PosedPoints {
     torch::Tensor means, maps;
@@ -62,13 +80,7 @@ class Deformer {
 
  private:
   body::BodyModel body_;
-  body::BodyModel skeleton_;               // 55 vertices: the joints themselves, which is all that a pose needs
   std::shared_ptr<const RestGaussians> rest_;
-  std::vector<float> shape_dirs_;          // [20, 3 N] at the Gaussians
-  std::vector<std::int32_t> node_start_;   // sparse weights of the volume's nodes
-  std::vector<std::int32_t> node_joint_;
-  std::vector<float> node_weight_;
-  torch::Tensor components_;               // [N] uint8
 };
 
 }  // namespace layeravatar::deform

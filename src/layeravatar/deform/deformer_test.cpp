@@ -7,6 +7,9 @@
 #include <cmath>
 #include <limits>
 #include <optional>
+#include <thread>
+
+#include "hwy/targets.h"
 
 #include "layeravatar/body/smplx_file.h"
 #include "layeravatar/core/error.h"
@@ -306,6 +309,63 @@ TEST_F(Recorded, OneThreadGivesTheSameBits) {
   const auto one = run(1), three = run(3);
   omp_set_num_threads(before);
   for (std::size_t k = 0; k < one.size(); ++k) EXPECT_TRUE(torch::equal(one[k], three[k])) << k;
+}
+
+TEST_F(Recorded, ABoundAvatarHasTheSameBitsInEveryFrame) {
+  const io::ArrayMap g = golden_file("avatar/d_decoder_small.npz");
+  const auto a = recorded_attributes(g, 0);
+  const int before = omp_get_max_threads();
+  for (const int threads : {1, 2, 3}) {
+    omp_set_num_threads(threads);
+    std::optional<Deformer> own(std::in_place, *model, *layers);
+    const PosableAvatar avatar = own->bind(a);
+    own.reset();
+    for (int frame = 0; frame < 6; ++frame) {
+      body::PoseParams params = params_of(get(g, "smpl_params")[frame / 3]);  // a leap in the middle
+      params.body_pose[3] += 0.05F * static_cast<float>(frame);
+      const splat::Gaussians got = avatar.pose(params), want = deformer->pose(a, deformer->prepare(params));
+      EXPECT_TRUE(torch::equal(got.means, want.means)) << frame;
+      EXPECT_TRUE(torch::equal(got.covariances, want.covariances)) << frame;
+      EXPECT_TRUE(torch::equal(got.colours, want.colours));
+      EXPECT_TRUE(torch::equal(got.opacities, want.opacities));
+      EXPECT_TRUE(torch::equal(got.components, want.components));
+    }
+  }
+  omp_set_num_threads(before);
+}
+
+TEST_F(Recorded, ABoundAvatarServesSeveralThreads) {
+  const io::ArrayMap g = golden_file("avatar/d_decoder_small.npz");
+  const auto a = recorded_attributes(g, 0);
+  const PosableAvatar avatar = deformer->bind(a);
+  const auto params = [&](int k) { return params_of(get(g, "smpl_params")[k % 2]); };
+  std::array<torch::Tensor, 4> got;
+  std::vector<std::thread> threads;
+  for (std::size_t k = 0; k < got.size(); ++k)
+    threads.emplace_back([&, k] { for (int again = 0; again < 3; ++again) got[k] = avatar.pose(params(static_cast<int>(k))).covariances; });
+  for (std::thread& t : threads) t.join();
+  for (std::size_t k = 0; k < got.size(); ++k)
+    EXPECT_TRUE(torch::equal(got[k], deformer->pose(a, deformer->prepare(params(static_cast<int>(k)))).covariances)) << k;
+}
+
+TEST_F(Recorded, InstructionSetsAgree) {
+  const io::ArrayMap g = golden_file("avatar/d_decoder_small.npz");
+  const auto run = [&] {
+    avatar::GaussianAttributes a = recorded_attributes(g, 0);
+    for (torch::Tensor* t : {&a.offset, &a.radius, &a.rotation}) t->requires_grad_(true);
+    const auto posed = deformer->pose(a, deformer->prepare(params_of(get(g, "smpl_params")[0])));
+    (posed.means.square().sum() + posed.covariances.sum()).backward();
+    return std::vector<torch::Tensor>{posed.means.detach(), posed.covariances.detach(), a.offset.grad(), a.radius.grad(), a.rotation.grad()};
+  };
+  const auto best = run();
+  for (std::int64_t left = hwy::SupportedTargets() | HWY_SCALAR; left != 0; left &= left - 1) {
+    hwy::SetSupportedTargetsForTest(left & -left);
+    hwy::GetChosenTarget().DeInit();
+    const auto other = run();
+    for (std::size_t k = 0; k < best.size(); ++k) near(other[k], best[k], hwy::TargetName(left & -left) + std::string(" ") + std::to_string(k), 4e-5);
+    hwy::SetSupportedTargetsForTest(0);
+  }
+  hwy::GetChosenTarget().DeInit();
 }
 
 TEST_F(Recorded, AGraphOutlivesItsDeformer) {

@@ -1,5 +1,4 @@
-// One branch of the decoder: 7x7 convolution of six channels (forwards by oneDNN), normalisation, SiLU, 1x1 heads, and
-// all of it backwards. Plain C++; compiled for three instruction sets, of which the best that the machine has is taken.
+// One branch of the decoder: 7x7 convolution of six channels, normalisation, SiLU, 1x1 heads, and all of it backwards. Plain C++; compiled for three instruction sets, of which the best that the machine has is taken.
 #pragma once
 #include <cstdint>
 
@@ -16,6 +15,22 @@ struct BranchShape {
   [[nodiscard]] std::int64_t padded_rows() const { return height + 2 * kConvBorder; }
   [[nodiscard]] std::int64_t pitch() const { return (width + 47) / 48 * 48 + 16; }
   [[nodiscard]] std::int64_t padded_plane() const { return padded_rows() * pitch(); }
+};
+
+/// Weights as the forward kernels read them: [C / 4, 6, 7, 7, 4], biases [C].
+struct ConvWeights {
+  const float* taps;
+  const float* bias;
+};
+
+/// The whole branch where nothing needs y: the normalisation is folded into the convolution.
+struct BranchForward {
+  const float* x;              // [S, 6, padded plane], borders zero
+  ConvWeights conv;            // folded
+  const float* head_weights;   // [K, C]
+  const float* head_bias;      // [K]
+  std::int64_t sigmoid_heads;  // the first so many end in a sigmoid
+  float* out;                  // [S, K, h, w]
 };
 
 /// The normalisation of channel c is z = scale[c] y + shift[c].
@@ -48,6 +63,11 @@ struct HeadsBackward {
 
 /// Every result is the same for any number of threads.
 struct DecoderKernels {
+  /// Planes x [S, 6, h, w] into padded ones, [S, 6, padded plane], borders zeroed.
+  void (*pad)(const BranchShape&, const float* x, float* padded);
+  /// y [S, C, h, w] of the convolution of padded x, behind whose end 128 more numbers are read here and below.
+  void (*conv_forward)(const BranchShape&, const float* x, const ConvWeights&, float* y);
+  void (*branch_forward)(const BranchShape&, const BranchForward&);
   /// Mean and population variance per channel of y [S, C, h, w].
   void (*statistics)(const BranchShape&, const float* y, float* mean, float* variance);
   /// out = activation(sum over c of head_weights silu(z_c) + head_bias).

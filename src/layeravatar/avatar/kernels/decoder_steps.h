@@ -2,6 +2,10 @@
 // else; uses no library function, so that no inline function of another instruction set leaks into the program.
 #include "layeravatar/avatar/kernels/decoder_kernel.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace layeravatar::avatar {
 namespace {
 
@@ -11,12 +15,25 @@ using Unaligned = float __attribute__((vector_size(LAV_VECTOR_BYTES), aligned(4)
 constexpr std::int64_t kLanes = LAV_VECTOR_BYTES / 4;
 constexpr std::int64_t kBlocks = LAV_VECTOR_BYTES == 64 ? 3 : 2;  // vectors of pixels per step of the input gradient
 constexpr std::int64_t kGroup = LAV_VECTOR_BYTES == 64 ? 4 : 2;   // channels per step of the weight gradient
+constexpr std::int64_t kOutputs = 4;                              // channels per step of the convolution
+constexpr std::int64_t kOutputBlocks = LAV_VECTOR_BYTES == 64 ? 6 : 3;  // vectors of pixels per step
+constexpr std::int64_t kSpan = kOutputBlocks * kLanes;
 constexpr std::int64_t kTaps = kConvSize * kConvSize;
 constexpr std::int64_t kChunk = 512;  // pixels at a time; sums run in float within one, in double over all
 
 inline Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
 inline void store(float* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
+inline Vector broadcast(float x) { return x - Vector{}; }  // a sum with zero would be computed, for the sake of -0
 inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+// Keeps a value in a register: g++ else reads it from memory again for each of its uses.
+#if defined(__AVX512F__)
+#define LAV_IN_REGISTER(v) __asm__("" : "+v"(v))
+#elif defined(__x86_64__)
+#define LAV_IN_REGISTER(v) __asm__("" : "+x"(v))
+#else
+#define LAV_IN_REGISTER(v) static_cast<void>(v)
+#endif
 
 inline float lanes_sum(Vector v) {
   float sum = 0;
@@ -39,7 +56,19 @@ inline Vector exp_of(Vector x) {
   p = p * r * r + r + 1.0F;
   return p * reinterpret_cast<Vector>((__builtin_convertvector(n, Integers) + 127) << 23);
 }
-inline Vector sigmoid_of(Vector z) { return 1.0F / (1.0F + exp_of(-z)); }
+// 1 / x to 2e-7 relative, x in [1, 1e38]: a guess and one step of Newton's, where there is an instruction for the guess.
+inline Vector inverse_of(Vector x) {
+#if defined(__AVX512F__)
+  const Vector guess = reinterpret_cast<Vector>(_mm512_maskz_rcp14_ps(0xFFFF, reinterpret_cast<__m512>(x)));
+  return guess * (2.0F - x * guess);
+#elif defined(__AVX2__)
+  const Vector guess = reinterpret_cast<Vector>(_mm256_rcp_ps(reinterpret_cast<__m256>(x)));
+  return guess * (2.0F - x * guess);
+#else
+  return 1.0F / x;
+#endif
+}
+inline Vector sigmoid_of(Vector z) { return inverse_of(1.0F + exp_of(-z)); }
 
 // The first `count` lanes.
 inline Vector load_some(const float* p, std::int64_t count) {
@@ -51,6 +80,98 @@ inline Vector load_some(const float* p, std::int64_t count) {
 inline void store_some(float* p, Vector v, std::int64_t count) {
   if (count >= kLanes) return store(p, v);
   for (std::int64_t k = 0; k < count; ++k) p[k] = v[k];
+}
+
+void pad(const BranchShape& s, const float* x, float* padded) {
+  const std::int64_t pitch = s.pitch(), rows = s.padded_rows();
+#pragma omp parallel for schedule(static)
+  for (std::int64_t r = 0; r < s.images * kConvInputs * rows; ++r) {
+    const std::int64_t plane = r / rows, row = r % rows - kConvBorder;
+    float* to = padded + r * pitch;
+    const bool inside = row >= 0 && row < s.height;
+    for (std::int64_t at = 0; at < pitch; ++at) to[at] = 0;
+    if (!inside) continue;
+    const float* from = x + (plane * s.height + row) * s.width;
+    for (std::int64_t at = 0; at < s.width; ++at) to[kConvBorder + at] = from[at];
+  }
+}
+
+// kOutputs channels of kSpan pixels; `x` is the place in the first padded plane. Beyond the row it reads what follows.
+inline void conv_span(const BranchShape& s, const float* x, const float* taps, const float* bias,
+                      Vector (&sum)[kOutputs][kOutputBlocks]) {
+#pragma GCC unroll 4
+  for (std::int64_t c = 0; c < kOutputs; ++c)
+#pragma GCC unroll 6
+    for (std::int64_t b = 0; b < kOutputBlocks; ++b) sum[c][b] = broadcast(bias[c]);
+  for (std::int64_t in = 0; in < kConvInputs; ++in)
+    for (std::int64_t ty = 0; ty < kConvSize; ++ty) {
+      const float* line = x + in * s.padded_plane() + ty * s.pitch();
+#pragma GCC unroll 7
+      for (std::int64_t tx = 0; tx < kConvSize; ++tx, taps += kOutputs) {
+        Vector v[kOutputBlocks];
+#pragma GCC unroll 6
+        for (std::int64_t b = 0; b < kOutputBlocks; ++b) {
+          v[b] = load(line + tx + b * kLanes);
+          LAV_IN_REGISTER(v[b]);
+        }
+#pragma GCC unroll 4
+        for (std::int64_t c = 0; c < kOutputs; ++c) {
+          Vector tap = broadcast(taps[c]);
+          LAV_IN_REGISTER(tap);
+#pragma GCC unroll 6
+          for (std::int64_t b = 0; b < kOutputBlocks; ++b) sum[c][b] += tap * v[b];
+        }
+      }
+    }
+}
+
+// Calls work(image, row, first pixel, pixels) for spans of kSpan pixels; the last of a row may be shorter.
+template <class Work>
+void each_span(const BranchShape& s, const Work& work) {
+  const std::int64_t spans = (s.width + kSpan - 1) / kSpan;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t job = 0; job < s.images * s.height * spans; ++job) {
+    const std::int64_t x = job % spans * kSpan, row = job / spans % s.height;
+    work(job / spans / s.height, row, x, least(kSpan, s.width - x));
+  }
+}
+
+void conv_forward(const BranchShape& s, const float* x, const ConvWeights& conv, float* y) {
+  each_span(s, [&](std::int64_t i, std::int64_t row, std::int64_t at, std::int64_t count) {
+    const float* from = x + i * kConvInputs * s.padded_plane() + row * s.pitch() + at;
+    for (std::int64_t first = 0; first < s.channels; first += kOutputs) {
+      Vector sum[kOutputs][kOutputBlocks];
+      conv_span(s, from, conv.taps + first * kConvInputs * kTaps, conv.bias + first, sum);
+      for (std::int64_t c = 0; c < kOutputs; ++c)
+        for (std::int64_t b = 0; b * kLanes < count; ++b)
+          store_some(y + ((i * s.channels + first + c) * s.height + row) * s.width + at + b * kLanes, sum[c][b], count - b * kLanes);
+    }
+  });
+}
+
+void branch_forward(const BranchShape& s, const BranchForward& a) {
+  each_span(s, [&](std::int64_t i, std::int64_t row, std::int64_t at, std::int64_t count) {
+    const float* from = a.x + i * kConvInputs * s.padded_plane() + row * s.pitch() + at;
+    Vector heads[kMostHeads][kOutputBlocks];
+    for (std::int64_t k = 0; k < s.heads; ++k)
+      for (Vector& v : heads[k]) v = broadcast(a.head_bias[k]);
+    for (std::int64_t first = 0; first < s.channels; first += kOutputs) {
+      Vector sum[kOutputs][kOutputBlocks];
+      conv_span(s, from, a.conv.taps + first * kConvInputs * kTaps, a.conv.bias + first, sum);
+      for (auto& line : sum)
+        for (Vector& z : line) z *= sigmoid_of(z);
+      for (std::int64_t k = 0; k < s.heads; ++k) {
+        const float* weights = a.head_weights + k * s.channels + first;
+#pragma GCC unroll 6
+        for (std::int64_t b = 0; b < kOutputBlocks; ++b)
+          heads[k][b] += (weights[0] * sum[0][b] + weights[1] * sum[1][b]) + (weights[2] * sum[2][b] + weights[3] * sum[3][b]);
+      }
+    }
+    for (std::int64_t k = 0; k < s.heads; ++k)
+      for (std::int64_t b = 0; b * kLanes < count; ++b)
+        store_some(a.out + ((i * s.heads + k) * s.height + row) * s.width + at + b * kLanes,
+                   k < a.sigmoid_heads ? sigmoid_of(heads[k][b]) : heads[k][b], count - b * kLanes);
+  });
 }
 
 void statistics(const BranchShape& s, const float* y, float* mean, float* variance) {
@@ -219,7 +340,10 @@ void conv_input_gradient(const BranchShape& s, const float* weights, const float
           for (std::int64_t tx = 0; tx < kConvSize; ++tx, w += kConvInputs) {
             Vector v[kBlocks];
 #pragma GCC unroll 3
-            for (std::int64_t b = 0; b < kBlocks; ++b) v[b] = load(g + tx + b * kLanes);
+            for (std::int64_t b = 0; b < kBlocks; ++b) {
+              v[b] = load(g + tx + b * kLanes);
+              LAV_IN_REGISTER(v[b]);
+            }
 #pragma GCC unroll 6
             for (std::int64_t in = 0; in < kConvInputs; ++in)
 #pragma GCC unroll 3
@@ -237,45 +361,61 @@ void conv_input_gradient(const BranchShape& s, const float* weights, const float
   }
 }
 
-// kGroup channels and the seven taps of a row in registers; sums stay in lanes until the end.
+// Adds one row of kGroup channels' gradients times six lines of x to lane sums.
+inline void row_products(const float* g, std::int64_t plane, const float* const (&x)[6], std::int64_t width, Vector* sums,
+                         std::int64_t channel_stride, std::int64_t term_stride) {
+  Vector part[kGroup][6];
+#pragma GCC unroll 4
+  for (std::int64_t c = 0; c < kGroup; ++c)
+#pragma GCC unroll 6
+    for (std::int64_t t = 0; t < 6; ++t) part[c][t] = sums[c * channel_stride + t * term_stride];
+  for (std::int64_t at = 0; at < width; at += kLanes) {
+    Vector v[kGroup];
+#pragma GCC unroll 4
+    for (std::int64_t c = 0; c < kGroup; ++c) {
+      v[c] = load(g + c * plane + at);
+      LAV_IN_REGISTER(v[c]);
+    }
+#pragma GCC unroll 6
+    for (std::int64_t t = 0; t < 6; ++t) {
+      Vector u = load(x[t] + at);
+      LAV_IN_REGISTER(u);
+#pragma GCC unroll 4
+      for (std::int64_t c = 0; c < kGroup; ++c) part[c][t] += v[c] * u;
+    }
+  }
+#pragma GCC unroll 4
+  for (std::int64_t c = 0; c < kGroup; ++c)
+#pragma GCC unroll 6
+    for (std::int64_t t = 0; t < 6; ++t) sums[c * channel_stride + t * term_stride] = part[c][t];
+}
+
+// kGroup channels and six terms in registers: the first six taps of a row of the kernel, then the last tap of six rows.
+// Sums stay in lanes until the end.
 void conv_weight_gradient(const BranchShape& s, const float* grad_y, const float* x, float* grad_weights) {
   constexpr std::int64_t kRows = kConvInputs * kConvSize;
   const std::int64_t pitch = s.pitch(), plane = s.padded_plane();
 #pragma omp parallel for schedule(static)
   for (std::int64_t first = 0; first < s.channels; first += kGroup) {
-    Vector sums[kRows][kGroup][kConvSize] = {};
+    Vector sums[kGroup][kRows][kConvSize] = {};
     for (std::int64_t i = 0; i < s.images; ++i)
       for (std::int64_t row = 0; row < s.height; ++row) {
         const float* g = grad_y + (i * s.channels + first) * plane + (row + kConvBorder) * pitch + kConvBorder;
+        const auto line = [&](std::int64_t k) { return x + (i * kConvInputs + k / kConvSize) * plane + (row + k % kConvSize) * pitch; };
         for (std::int64_t k = 0; k < kRows; ++k) {
-          const float* line = x + (i * kConvInputs + k / kConvSize) * plane + (row + k % kConvSize) * pitch;
-          Vector part[kGroup][kConvSize];
-#pragma GCC unroll 4
-          for (std::int64_t c = 0; c < kGroup; ++c)
-#pragma GCC unroll 7
-            for (std::int64_t tx = 0; tx < kConvSize; ++tx) part[c][tx] = sums[k][c][tx];
-          for (std::int64_t at = 0; at < s.width; at += kLanes) {
-            Vector v[kGroup];
-#pragma GCC unroll 4
-            for (std::int64_t c = 0; c < kGroup; ++c) v[c] = load(g + c * plane + at);
-#pragma GCC unroll 7
-            for (std::int64_t tx = 0; tx < kConvSize; ++tx) {
-              const Vector u = load(line + at + tx);
-#pragma GCC unroll 4
-              for (std::int64_t c = 0; c < kGroup; ++c) part[c][tx] += v[c] * u;
-            }
-          }
-#pragma GCC unroll 4
-          for (std::int64_t c = 0; c < kGroup; ++c)
-#pragma GCC unroll 7
-            for (std::int64_t tx = 0; tx < kConvSize; ++tx) sums[k][c][tx] = part[c][tx];
+          const float* const taps[6] = {line(k), line(k) + 1, line(k) + 2, line(k) + 3, line(k) + 4, line(k) + 5};
+          row_products(g, plane, taps, s.width, sums[0][k], kRows * kConvSize, 1);
+        }
+        for (std::int64_t k = 0; k < kRows; k += 6) {
+          const float* const lasts[6] = {line(k) + 6, line(k + 1) + 6, line(k + 2) + 6, line(k + 3) + 6, line(k + 4) + 6, line(k + 5) + 6};
+          row_products(g, plane, lasts, s.width, sums[0][k] + 6, kRows * kConvSize, kConvSize);
         }
       }
     for (std::int64_t c = 0; c < kGroup; ++c)
       for (std::int64_t k = 0; k < kRows; ++k)
         for (std::int64_t tx = 0; tx < kConvSize; ++tx) {
           double total = 0;
-          for (std::int64_t lane = 0; lane < kLanes; ++lane) total += static_cast<double>(sums[k][c][tx][lane]);
+          for (std::int64_t lane = 0; lane < kLanes; ++lane) total += static_cast<double>(sums[c][k][tx][lane]);
           grad_weights[((first + c) * kRows + k) * kConvSize + tx] = static_cast<float>(total);
         }
   }

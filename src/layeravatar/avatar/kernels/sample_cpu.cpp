@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "layeravatar/avatar/kernels/sample_kernel.h"
+#include "layeravatar/core/pooled_memory.h"
 
 namespace layeravatar::avatar {
 
@@ -37,15 +38,33 @@ SampleTaps make_sample_taps(std::span<const float> uvs, std::int64_t height, std
 }
 
 void sample_map_cpu(const SampleArgs& a, const float* map, float* out) {
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < a.images * a.points; ++i) {
-    const std::int64_t s = i / a.points, n = i % a.points;
-    const std::int32_t* at = a.texels + 4 * n;
-    const float* w = a.weights + 4 * n;
-    const float* m = map + s * a.channels * a.plane;
-    for (std::int64_t c = 0; c < a.channels; ++c, m += a.plane)
-      out[i * a.channels + c] = m[at[0]] * w[0] + m[at[1]] * w[1] + m[at[2]] * w[2] + m[at[3]] * w[3];
-  }
+  // Texels one after the other, so that each costs one cache line.
+  constexpr std::int64_t kGroup = 16;  // channels
+  const PooledArray<float> texels(static_cast<std::size_t>(a.plane * kGroup));
+  for (std::int64_t s = 0; s < a.images; ++s)
+    for (std::int64_t first = 0; first < a.channels; first += kGroup) {
+      const std::int64_t count = std::min(kGroup, a.channels - first);
+      const float* from = map + (s * a.channels + first) * a.plane;
+      float* const to = out + s * a.points * a.channels + first;
+#pragma omp parallel
+      {
+#pragma omp for schedule(static)
+        for (std::int64_t t = 0; t < a.plane; ++t) {
+          float* texel = texels.data() + t * kGroup;
+          for (std::int64_t c = 0; c < count; ++c) texel[c] = from[c * a.plane + t];
+          for (std::int64_t c = count; c < kGroup; ++c) texel[c] = 0;
+        }
+#pragma omp for schedule(static)
+        for (std::int64_t n = 0; n < a.points; ++n) {
+          const float* m[4];
+          for (int k = 0; k < 4; ++k) m[k] = texels.data() + a.texels[4 * n + k] * kGroup;
+          const float* w = a.weights + 4 * n;
+          float sum[kGroup];
+          for (std::int64_t c = 0; c < kGroup; ++c) sum[c] = m[0][c] * w[0] + m[1][c] * w[1] + m[2][c] * w[2] + m[3][c] * w[3];
+          std::copy_n(sum, count, to + n * a.channels);
+        }
+      }
+    }
 }
 
 void sample_map_backward_cpu(const SampleArgs& a, const float* grad_out, float* grad_map) {

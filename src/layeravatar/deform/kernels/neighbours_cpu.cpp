@@ -1,40 +1,150 @@
-#include <algorithm>
-#include <array>
-#include <cmath>
-#include <limits>
-#include <vector>
-
+// Exact nearest neighbours: points sorted into cells, then for each the cells that a ball around it meets.
 #include "layeravatar/deform/kernels/neighbours.h"
 
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <limits>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layeravatar/deform/kernels/neighbours_cpu.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#ifndef LAV_DEFORM_NEIGHBOURS_GRID
+#define LAV_DEFORM_NEIGHBOURS_GRID
 namespace layeravatar::deform {
-namespace {
 
-constexpr int kLanes = 8;  // points of one cell that are searched for together
-using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));
-
-constexpr float kWantedInCell = 8;  // points in an occupied cell, on average
-constexpr int kMostAlongAxis = 512;
-constexpr std::int64_t kMostCells = std::int64_t{1} << 20;
-constexpr float kFarthest = 1e15F;  // metres; squares beyond it overflow
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-
-using Triple = std::array<std::size_t, 3>;
+inline constexpr std::size_t kMostLanes = 16;
+inline constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Cells of equal size in a box that holds nearly all points; the outermost cells also hold what lies beyond it.
 struct Grid {
   std::array<float, 3> low{};
   float cell = 1, inverse = 1;
-  Triple size{1, 1, 1};
+  std::array<std::size_t, 3> size{1, 1, 1};
   std::vector<std::int32_t> cell_of;       // [n] of each point
   std::vector<std::int32_t> start;         // [cells + 1] first slot of a cell; x fastest, then y, then z
-  std::array<std::vector<float>, 3> axes;  // coordinates by slot, padded to whole lanes
+  std::array<std::vector<float>, 3> axes;  // coordinates by slot, padded to whole vectors
   std::vector<std::int32_t> ids;           // [n] point in a slot
 
+  // Never falls where x rises: what lies between two coordinates lies between their cells.
   [[nodiscard]] std::size_t along(float x, std::size_t axis) const {
-    return static_cast<std::size_t>(std::clamp((x - low[axis]) * inverse, 0.0F, static_cast<float>(size[axis] - 1)));
+    return static_cast<std::size_t>(std::min(std::max((x - low[axis]) * inverse, 0.0F), static_cast<float>(size[axis] - 1)));
   }
   [[nodiscard]] std::size_t cells() const { return size[0] * size[1] * size[2]; }
 };
+
+}  // namespace layeravatar::deform
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace layeravatar::deform::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Lanes = hn::CappedTag<float, kMostLanes>;
+
+// The four nearest so far, ascending; a point finds itself among them, at exactly 0.
+struct Nearest {
+  float square[4];
+  std::int32_t slot[4];
+
+  HWY_INLINE void add(float d, std::int32_t s) {
+    if (!(d < square[3])) return;
+    int k = 3;
+    for (; k > 0 && d < square[k - 1]; --k) square[k] = square[k - 1], slot[k] = slot[k - 1];
+    square[k] = d, slot[k] = s;
+  }
+};
+
+// All points within the square `bound` of a point that are among its four nearest.
+HWY_INLINE void search_ball(const Grid& g, const float (&p)[3], float bound, const std::size_t (&low)[3],
+                            const std::size_t (&high)[3], Nearest& nearest) {
+  const Lanes lanes;
+  constexpr std::int32_t kStep = static_cast<std::int32_t>(hn::MaxLanes(Lanes()));
+  const auto x = hn::Set(lanes, p[0]), y = hn::Set(lanes, p[1]), z = hn::Set(lanes, p[2]);
+  for (std::size_t cz = low[2]; cz <= high[2]; ++cz)
+    for (std::size_t cy = low[1]; cy <= high[1]; ++cy) {
+      const std::size_t row = (cz * g.size[1] + cy) * g.size[0];  // cells along x follow one another
+      const std::int32_t end = g.start[row + high[0] + 1];
+      for (std::int32_t k = g.start[row + low[0]]; k < end; k += kStep) {
+        const auto dx = hn::Sub(x, hn::LoadU(lanes, g.axes[0].data() + k));
+        const auto dy = hn::Sub(y, hn::LoadU(lanes, g.axes[1].data() + k));
+        const auto dz = hn::Sub(z, hn::LoadU(lanes, g.axes[2].data() + k));
+        const auto d = hn::MulAdd(dz, dz, hn::MulAdd(dy, dy, hn::Mul(dx, dx)));
+        const auto near = hn::And(hn::Le(d, hn::Set(lanes, std::min(bound, nearest.square[3]))),
+                                  hn::FirstN(lanes, static_cast<std::size_t>(end - k)));
+        if (hn::AllFalse(lanes, near)) continue;
+        HWY_ALIGN float squares[kMostLanes];
+        hn::Store(d, lanes, squares);
+        std::uint8_t bytes[8] = {};
+        hn::StoreMaskBits(lanes, near, bytes);
+        for (unsigned left = bytes[0] | static_cast<unsigned>(bytes[1]) << 8; left != 0; left &= left - 1) {
+          const int lane = std::countr_zero(left);
+          nearest.add(squares[lane], k + lane);
+        }
+      }
+    }
+}
+
+// Slots begin..end. `seeds` [n, 3] are read where known, and written; null: neither.
+void search_slots(const Grid& g, const float* points, std::size_t begin, std::size_t end, bool known, std::int32_t* seeds,
+                  float* out) {
+  for (std::size_t slot = begin; slot < end; ++slot) {
+    const float p[3] = {g.axes[0][slot], g.axes[1][slot], g.axes[2][slot]};
+    const std::int32_t id = g.ids[slot];
+    float bound = 0.32F * g.cell * g.cell;  // holds eight points of a surface as dense as the grid supposes
+    if (known && seeds[3 * id + 2] >= 0) {
+      bound = 0;
+      for (int k = 0; k < 3; ++k) {
+        const float* q = points + 3 * seeds[3 * id + k];
+        float square = 0;
+        for (int e = 0; e < 3; ++e) square += (p[e] - q[e]) * (p[e] - q[e]);
+        bound = std::max(bound, square);
+      }
+      bound *= 1.0001F;  // rounded otherwise than below
+    }
+    const float size = std::max({std::abs(p[0]), std::abs(p[1]), std::abs(p[2])});
+    Nearest nearest;
+    for (;; bound *= 4) {
+      const float radius = 1.001F * std::sqrt(bound) + 4e-7F * size;  // the slack covers rounding
+      std::size_t low[3], high[3];
+      bool everything = true;
+      for (std::size_t k = 0; k < 3; ++k) {
+        low[k] = g.along(p[k] - radius, k), high[k] = g.along(p[k] + radius, k);
+        everything = everything && low[k] == 0 && high[k] + 1 == g.size[k];
+      }
+      std::fill(nearest.square, nearest.square + 4, kInfinity);
+      std::fill(nearest.slot, nearest.slot + 4, -1);
+      search_ball(g, p, everything ? kInfinity : bound, low, high, nearest);
+      if (everything || nearest.square[3] < kInfinity) break;
+      bound = std::max(bound, 1e-12F * g.cell * g.cell);
+    }
+    float sum = 0;
+    for (int k = 1; k < 4; ++k) sum += nearest.square[k] < kInfinity ? nearest.square[k] : 0.0F;
+    out[id] = sum / 3.0F;
+    if (seeds == nullptr) continue;
+    std::int32_t* to = seeds + 3 * id;
+    for (int k = 0, others = 0; k < 4 && others < 3; ++k)
+      if (nearest.slot[k] != static_cast<std::int32_t>(slot)) to[others++] = nearest.slot[k] < 0 ? -1 : g.ids[static_cast<std::size_t>(nearest.slot[k])];
+  }
+}
+
+}  // namespace layeravatar::deform::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace layeravatar::deform {
+
+HWY_EXPORT(search_slots);
+
+namespace {
+
+constexpr float kWantedInCell = 8;  // points in an occupied cell, on average
+constexpr int kMostAlongAxis = 512;
+constexpr std::int64_t kMostCells = std::int64_t{1} << 20;
+constexpr float kFarthest = 1e15F;  // metres; squares beyond it overflow
 
 struct Box {
   std::array<float, 3> low, high;
@@ -78,23 +188,25 @@ void fit_cells(Grid& g, const Box& box, float cell) {
 // Fills cell_of and start; returns the number of occupied cells.
 std::int64_t count_points(Grid& g, const float* points, std::int64_t n) {
   g.start.assign(g.cells() + 1, 0);
+#pragma omp parallel for schedule(static)
   for (std::int64_t i = 0; i < n; ++i) {
     const float* p = points + 3 * i;
     const std::size_t c = (g.along(p[2], 2) * g.size[1] + g.along(p[1], 1)) * g.size[0] + g.along(p[0], 0);
     g.cell_of[static_cast<std::size_t>(i)] = static_cast<std::int32_t>(c);
-    ++g.start[c + 1];
   }
+  for (const std::int32_t c : g.cell_of) ++g.start[static_cast<std::size_t>(c) + 1];
   return std::count_if(g.start.begin(), g.start.end(), [](std::int32_t count) { return count != 0; });
 }
 
-Grid make_grid(const float* points, std::int64_t n) {
+// `cell`: a size that fitted before, or 0.
+Grid make_grid(const float* points, std::int64_t n, float cell) {
   Grid g;
   g.cell_of.resize(static_cast<std::size_t>(n));
   const Box box = box_of(points, n);
   std::array<float, 3> extent;
   for (std::size_t k = 0; k < 3; ++k) extent[k] = box.high[k] - box.low[k];
   std::sort(extent.begin(), extent.end());
-  fit_cells(g, box, std::sqrt(extent[2] * extent[1] * kWantedInCell / static_cast<float>(n)));
+  fit_cells(g, box, cell > 0 ? cell : std::sqrt(extent[2] * extent[1] * kWantedInCell / static_cast<float>(n)));
   // The points lie on surfaces: so many times more of them in a cell, the square root smaller the cell.
   const float mean = static_cast<float>(n) / static_cast<float>(count_points(g, points, n));
   if (mean > 1.3F * kWantedInCell || mean < 0.7F * kWantedInCell) {
@@ -103,7 +215,7 @@ Grid make_grid(const float* points, std::int64_t n) {
   }
   for (std::size_t c = 0; c + 1 < g.start.size(); ++c) g.start[c + 1] += g.start[c];
   std::vector<std::int32_t> next(g.start.begin(), g.start.end() - 1);
-  for (auto& axis : g.axes) axis.assign(static_cast<std::size_t>(n) + kLanes, 0.0F);
+  for (auto& axis : g.axes) axis.assign(static_cast<std::size_t>(n) + kMostLanes, 0.0F);
   g.ids.resize(static_cast<std::size_t>(n));
   for (std::size_t i = 0; i < static_cast<std::size_t>(n); ++i) {
     const auto slot = static_cast<std::size_t>(next[static_cast<std::size_t>(g.cell_of[i])]++);
@@ -113,97 +225,28 @@ Grid make_grid(const float* points, std::int64_t n) {
   return g;
 }
 
-// The cells within `radius` of a cell, both ends included.
-struct Block {
-  Triple low, high;
-};
-
-Block block_around(const Grid& g, const Triple& at, std::size_t radius) {
-  Block b;
-  for (std::size_t k = 0; k < 3; ++k) {
-    b.low[k] = at[k] - std::min(at[k], radius);
-    b.high[k] = std::min(at[k] + radius, g.size[k] - 1);
-  }
-  return b;
-}
-
-// Square of a distance below which every point lies in the block. Indices of cells are rounded: 0.999.
-float safe_square(const Grid& g, const Block& block, std::size_t slot) {
-  float reach = kInfinity;
-  for (std::size_t k = 0; k < 3; ++k) {
-    const float x = g.axes[k][slot];
-    if (block.low[k] > 0) reach = std::min(reach, x - (g.low[k] + static_cast<float>(block.low[k]) * g.cell));
-    if (block.high[k] + 1 < g.size[k])
-      reach = std::min(reach, g.low[k] + static_cast<float>(block.high[k] + 1) * g.cell - x);
-  }
-  reach = std::max(reach, 0.0F) * 0.999F;
-  return reach * reach;
-}
-
-// The four smallest squared distances, ascending, from each of kLanes points to the points of a block. A point finds
-// itself among them, at exactly 0.
-inline __attribute__((always_inline)) void four_nearest(const Grid& g, const Block& block, const Lanes (&p)[3],
-                                                        Lanes (&best)[4]) {
-  Lanes b0 = Lanes{} + kInfinity, b1 = b0, b2 = b0, b3 = b0;
-  const float* xs = g.axes[0].data();
-  const float* ys = g.axes[1].data();
-  const float* zs = g.axes[2].data();
-  for (std::size_t z = block.low[2]; z <= block.high[2]; ++z)
-    for (std::size_t y = block.low[1]; y <= block.high[1]; ++y) {
-      const std::size_t row = (z * g.size[1] + y) * g.size[0];  // cells along x follow one another
-      const std::int32_t end = g.start[row + block.high[0] + 1];
-      for (std::int32_t k = g.start[row + block.low[0]]; k < end; ++k) {
-        const Lanes dx = p[0] - xs[k], dy = p[1] - ys[k], dz = p[2] - zs[k];
-        const Lanes d = dx * dx + dy * dy + dz * dz;
-        const Lanes d1 = b0 < d ? d : b0;
-        b0 = d < b0 ? d : b0;
-        const Lanes d2 = b1 < d1 ? d1 : b1;
-        b1 = d1 < b1 ? d1 : b1;
-        const Lanes d3 = b2 < d2 ? d2 : b2;
-        b2 = d2 < b2 ? d2 : b2;
-        b3 = d3 < b3 ? d3 : b3;
-      }
-    }
-  best[0] = b0, best[1] = b1, best[2] = b2, best[3] = b3;
-}
-
-__attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"))) void search_cell(const Grid& g,
-                                                                                                std::size_t cell,
-                                                                                                float* out) {
-  const Triple at = {cell % g.size[0], cell / g.size[0] % g.size[1], cell / g.size[0] / g.size[1]};
-  const auto begin = static_cast<std::size_t>(g.start[cell]), end = static_cast<std::size_t>(g.start[cell + 1]);
-  for (std::size_t slot = begin; slot < end; slot += kLanes) {
-    const std::size_t count = std::min<std::size_t>(kLanes, end - slot);
-    Lanes p[3], best[4];
-    for (std::size_t k = 0; k < 3; ++k)
-      for (std::size_t l = 0; l < kLanes; ++l) p[k][l] = g.axes[k][slot + l];
-    bool certain = false;
-    for (std::size_t radius = 1; !certain; radius *= 2) {
-      const Block block = block_around(g, at, radius);
-      four_nearest(g, block, p, best);
-      certain = true;
-      for (std::size_t l = 0; l < count; ++l) certain = certain && best[3][l] <= safe_square(g, block, slot + l);
-    }
-    for (std::size_t l = 0; l < count; ++l) {
-      float sum = 0;
-      for (std::size_t k = 1; k < 4; ++k) sum += best[k][l] < kInfinity ? best[k][l] : 0.0F;
-      out[g.ids[slot + l]] = sum / 3.0F;
-    }
-  }
-}
-
 }  // namespace
 
-void mean_squared_neighbour_distance(const float* points, std::int64_t n, float* out) {
+void mean_squared_neighbour_distance(const float* points, std::int64_t n, float* out, NeighbourSeeds* seeds) {
   if (n == 0) return;
   if (!std::all_of(points, points + 3 * n, [](float x) { return std::abs(x) < kFarthest; })) {
     std::fill(out, out + n, std::numeric_limits<float>::quiet_NaN());
+    if (seeds != nullptr) *seeds = {};
     return;
   }
-  const Grid g = make_grid(points, n);
-  const auto cells = static_cast<std::int64_t>(g.cells());
-#pragma omp parallel for schedule(dynamic, 256)
-  for (std::int64_t c = 0; c < cells; ++c) search_cell(g, static_cast<std::size_t>(c), out);
+  const Grid g = make_grid(points, n, seeds != nullptr ? seeds->cell : 0.0F);
+  const auto wanted = static_cast<std::size_t>(3 * n);
+  const bool known = seeds != nullptr && seeds->nearest.size() == wanted;
+  if (seeds != nullptr) {
+    seeds->cell = g.cell;
+    seeds->nearest.resize(wanted);
+  }
+  constexpr std::int64_t kChunk = 512;
+#pragma omp parallel for schedule(dynamic)
+  for (std::int64_t begin = 0; begin < n; begin += kChunk)
+    HWY_DYNAMIC_DISPATCH(search_slots)(g, points, static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(n, begin + kChunk)), known,
+                                       seeds != nullptr ? seeds->nearest.data() : nullptr, out);
 }
 
 }  // namespace layeravatar::deform
+#endif

@@ -10,6 +10,8 @@
 #include <random>
 #include <vector>
 
+#include "hwy/targets.h"
+
 namespace layeravatar::deform {
 namespace {
 
@@ -94,6 +96,61 @@ TEST(Neighbours, AnyNumberOfThreadsGivesTheSameBits) {
   const auto three = measured(points);
   omp_set_num_threads(before);
   EXPECT_EQ(one, three);
+}
+
+// The search's own sums, without and with fused products.
+std::array<std::vector<float>, 2> brute_force_in_float(const std::vector<float>& points) {
+  const std::size_t n = points.size() / 3;
+  std::array<std::vector<float>, 2> out;
+  for (const bool fused : {false, true}) {
+    std::vector<float> squares(n);
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j < n; ++j) {
+        const float dx = points[3 * i] - points[3 * j], dy = points[3 * i + 1] - points[3 * j + 1], dz = points[3 * i + 2] - points[3 * j + 2];
+        volatile float xx = dx * dx, yy = dy * dy, zz = dz * dz, xy = yy + xx;  // not to be fused
+        squares[j] = fused ? std::fma(dz, dz, std::fma(dy, dy, xx)) : zz + xy;
+      }
+      std::partial_sort(squares.begin(), squares.begin() + 4, squares.end());
+      out[fused].push_back((squares[1] + squares[2] + squares[3]) / 3.0F);
+    }
+  }
+  return out;
+}
+
+TEST(Neighbours, SeedsChangeNoBitAndEveryBitIsBruteForces) {
+  std::vector<float> points = cloud(3000, {0.9F, 0.9F, 0.01F}, 10);
+  for (std::size_t i = 0; i < 30; ++i) points[i] = points[i + 30];  // some coincide
+  Random random(11);
+  int sets = 0;
+  for (std::int64_t left = hwy::SupportedTargets(); left != 0; left &= left - 1, ++sets) {
+    hwy::SetSupportedTargetsForTest(left & -left);
+    hwy::GetChosenTarget().DeInit();
+    NeighbourSeeds seeds;
+    for (int frame = 0; frame < 4; ++frame) {  // small steps, then a leap: seeds that are far off
+      for (float& x : points) x += (frame == 3 ? 0.5F : 0.003F) * random();
+      const auto plain = measured(points);
+      const auto brute = brute_force_in_float(points);
+      EXPECT_TRUE(plain == brute[0] || plain == brute[1]) << hwy::TargetName(left & -left) << ' ' << frame;
+      std::vector<float> seeded(plain.size());
+      mean_squared_neighbour_distance(points.data(), static_cast<std::int64_t>(plain.size()), seeded.data(), &seeds);
+      EXPECT_EQ(plain, seeded) << hwy::TargetName(left & -left) << ' ' << frame;
+    }
+    hwy::SetSupportedTargetsForTest(0);
+  }
+  hwy::GetChosenTarget().DeInit();
+  EXPECT_GE(sets, 1);
+}
+
+TEST(Neighbours, SeedsOfFewerPointsOrNoneAreIgnored) {
+  NeighbourSeeds seeds;
+  for (const std::size_t n : {3, 2, 5, 4, 40}) {
+    const std::vector<float> points = cloud(n, {1, 2, 3}, static_cast<unsigned>(n));
+    std::vector<float> seeded(n);
+    mean_squared_neighbour_distance(points.data(), static_cast<std::int64_t>(n), seeded.data(), &seeds);
+    EXPECT_EQ(measured(points), seeded) << n;
+    mean_squared_neighbour_distance(points.data(), static_cast<std::int64_t>(n), seeded.data(), &seeds);
+    EXPECT_EQ(measured(points), seeded) << n;
+  }
 }
 
 TEST(Neighbours, SquareCornersAndTinySets) {  // section 17

@@ -54,7 +54,7 @@ bool is_fixed(const PoseArgs& a, std::int64_t i) { return i < a.body_count && a.
 void map_at(const PoseArgs& a, const Cell& cell, float* map) {
   std::fill(map, map + 12, 0.0F);
   for (int c = 0; c < 8; ++c) {
-    const float* m = a.node_maps + 12 * cell.node[c];
+    const float* m = a.node_maps + kMapSize * cell.node[c];
     for (int e = 0; e < 12; ++e) map[e] += cell.weight[c] * m[e];
   }
 }
@@ -126,41 +126,29 @@ void linear_part(const float* map, float* out) {
 
 }  // namespace
 
-void pose_means_cpu(const PoseArgs& a, const float* offsets, float* means, float* maps) {
+void bind_cpu(const PoseArgs& a, const float* offsets, const float* radius, const float* rotation, const BoundArrays& out) {
 #pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < a.count; ++i) {
-    float p[3], y[3];
-    canonical_point(a, offsets, i, p);
-    float* map = maps + 12 * i;
-    if (is_fixed(a, i)) std::memcpy(map, a.fixed_maps + 12 * i, 12 * sizeof(float));
-    else map_at(a, locate(a, p), map);
-    corrected_point(a, p, i, y);
-    for (int r = 0; r < 3; ++r)
-      means[3 * i + r] = map[4 * r] * y[0] + map[4 * r + 1] * y[1] + map[4 * r + 2] * y[2] + map[4 * r + 3];
-  }
-}
-
-void covariances_cpu(const PoseArgs& a, const float* maps, const float* radius, const float* rotation,
-                     const float* base, float* covariances) {
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < a.count; ++i) {
-    float d[9], q[9], r[9];
-    linear_part(maps + 12 * i, d);
-    multiply(a.frames + 9 * i, rodrigues(rotation + 3 * i).r, q);
-    multiply(d, q, r);
-    float square[3];
-    for (int k = 0; k < 3; ++k) {
-      const float s = (1.0F + radius[3 * i + k]) * base[i] * (k == 2 ? kThin : 1.0F);
-      square[k] = s * s;
+  for (std::int64_t group = 0; group < pose_groups(a.count); ++group) {
+    float* const lines = out.lines + group * kBoundLines * kPoseGroup;
+    for (std::int64_t k = 0; k < kPoseGroup; ++k) {
+      const std::int64_t i = group * kPoseGroup + k;
+      float* to = lines + k;
+      const auto put = [&](float v) { *to = v, to += kPoseGroup; };
+      if (i >= a.count) {  // beyond the end: zeros
+        for (std::int64_t line = 0; line < kBoundLines; ++line) put(0.0F);
+        continue;
+      }
+      float p[3], q[9];
+      canonical_point(a, offsets, i, p);
+      const bool fixed = is_fixed(a, i);
+      const Cell cell = fixed ? Cell{} : locate(a, p);
+      out.nodes[i] = fixed ? -1 : static_cast<std::int32_t>(cell.node[0]);
+      for (const float w : cell.weight) put(w);
+      for (int e = 0; e < 3; ++e) put(p[e] - a.canonical[static_cast<std::size_t>(e)]);
+      multiply(a.frames + 9 * i, rodrigues(rotation + 3 * i).r, q);
+      for (const float e : q) put(e);
+      for (int e = 0; e < 3; ++e) put((1.0F + radius[3 * i + e]) * (e == 2 ? kThin : 1.0F));
     }
-    float* out = covariances + 6 * i;
-    const auto entry = [&](int x, int y) {
-      float sum = 0;
-      for (int k = 0; k < 3; ++k) sum += r[3 * x + k] * r[3 * y + k] * square[k];
-      return sum;
-    };
-    out[0] = entry(0, 0), out[1] = entry(0, 1), out[2] = entry(0, 2);
-    out[3] = entry(1, 1), out[4] = entry(1, 2), out[5] = entry(2, 2);
   }
 }
 
@@ -174,7 +162,7 @@ void pose_backward_cpu(const PoseArgs& a, const float* offsets, const float* rad
     corrected_point(a, p, i, y);
     const bool fixed = is_fixed(a, i);
     const Cell cell = locate(a, p);
-    if (fixed) std::memcpy(map, a.fixed_maps + 12 * i, sizeof map);
+    if (fixed) std::memcpy(map, a.fixed_maps + kMapSize * i, sizeof map);
     else map_at(a, cell, map);
     linear_part(map, d);
     const Rotation rot = rodrigues(rotation + 3 * i);
@@ -218,7 +206,7 @@ void pose_backward_cpu(const PoseArgs& a, const float* offsets, const float* rad
         gmap[4 * row + 3] = gm[row];
       }
       for (int c = 0; c < 8; ++c) {
-        const float* m = a.node_maps + 12 * cell.node[c];
+        const float* m = a.node_maps + kMapSize * cell.node[c];
         float dot = 0;
         for (int e = 0; e < 12; ++e) dot += gmap[e] * m[e];
         for (int k = 0; k < 3; ++k) out[k] += dot * cell.slope[c][k];

@@ -26,6 +26,9 @@ struct alignas(16) SlotGradient {
     r += o.r, g += o.g, b += o.b;
     return *this;
   }
+  [[nodiscard]] bool is_zero() const {
+    return x == 0 && y == 0 && xx == 0 && xy == 0 && yy == 0 && opacity == 0 && depth == 0 && r == 0 && g == 0 && b == 0;
+  }
 };
 
 /// One tile's place in the image.

@@ -7,6 +7,8 @@
 #define LAYERAVATAR_SPLAT_TILE_MATH_INL_H
 #endif
 
+#include <cstring>
+
 #include "hwy/highway.h"
 #include "layeravatar/splat/kernels/splat_steps.h"
 
@@ -83,44 +85,39 @@ HWY_INLINE bool any_live(const float* t) {
   return live;
 }
 
-// Blocks of a tile that the ellipse of alpha >= 1/255 meets: for each row of blocks its span of x.
-HWY_INLINE std::uint16_t blocks_of(const ProjectedSplat& s, const TilePlace& tile) {
-  constexpr int kRows = kTile / kBlock;
-  const hn::CappedTag<float, kRows> rows;
-  using Rows = hn::Vec<decltype(rows)>;
-  constexpr int kStep = static_cast<int>(hn::MaxLanes(rows));
-  const auto all = [&](float v) HWY_ATTR { return hn::Set(rows, v); };
-  const Rows zero = hn::Zero(rows), slack = all(0.01F), top = all(s.top), right_most = all(s.right_dy);
-  const Rows x = all(s.x - static_cast<float>(tile.x)), y = all(static_cast<float>(tile.y) - s.y);
-  unsigned out = 0;
-  for (int row = 0; row < kRows; row += kStep) {
-    const Rows first = hn::Add(y, hn::Mul(hn::Add(hn::Iota(rows, 0), all(static_cast<float>(row))), all(kBlock)));
-    const Rows low = hn::Max(first, hn::Neg(top)), high = hn::Min(hn::Add(first, all(kBlock - 1)), top);
-    const auto edge = [&](Rows widest, auto sign) HWY_ATTR {
-      const Rows dy = hn::Min(hn::Max(widest, low), high);
-      const Rows square = hn::Mul(all(s.half_square), hn::NegMulAdd(hn::Mul(all(s.inverse_c), dy), dy, all(s.reach)));
-      const Rows extent = hn::Add(hn::Sqrt(hn::Max(square, zero)), slack);
-      const Rows centre = hn::MulAdd(all(s.slope), dy, x);
-      return sign > 0 ? hn::Add(centre, extent) : hn::Sub(centre, extent);
-    };
-    const Rows right = edge(right_most, 1);
-    const Rows left = hn::IfThenElse(hn::Lt(hn::Add(high, slack), low), all(1e9F), edge(hn::Neg(right_most), -1));
-    for (int column = 0; column < kTile / kBlock; ++column) {
-      const Rows x0 = all(static_cast<float>(column * kBlock)), x1 = all(static_cast<float>(column * kBlock + kBlock - 1));
-      std::uint8_t bits[8] = {};
-      hn::StoreMaskBits(rows, hn::And(hn::Le(left, x1), hn::Ge(right, x0)), bits);
-      out |= static_cast<unsigned>(bits[0]) << (4 * column + row);
-    }
-  }
-  return static_cast<std::uint16_t>(out);
-}
-
 struct PixelOffsets {
   HWY_ALIGN float x[kBlockPixels], y[kBlockPixels];
 };
 
 inline constexpr PixelOffsets kPixel = {{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3},
                                         {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3}};
+
+inline constexpr PixelOffsets kBlockCorner = {{0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12},
+                                              {0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12}};  // block 4 * column + row
+
+// Blocks of a tile that the ellipse of alpha >= 1/255 meets: for each row of blocks its span of x. A lane is a block.
+HWY_INLINE std::uint16_t blocks_of(const ProjectedSplat& s, const TilePlace& tile) {
+  const V slack = set(0.01F), top = set(s.top), right_most = set(s.right_dy);
+  const V x = set(s.x - static_cast<float>(tile.x)), y = set(static_cast<float>(tile.y) - s.y);
+  std::uint8_t bits[kBlocks / 8 + 8] = {};  // a store may write eight
+  for (int at = 0; at < kBlocks; at += kWidth) {
+    const V x0 = hn::Load(kLanes, kBlockCorner.x + at), first = hn::Add(y, hn::Load(kLanes, kBlockCorner.y + at));
+    const V low = hn::Max(first, hn::Neg(top)), high = hn::Min(hn::Add(first, set(kBlock - 1)), top);
+    const auto square = [&](V dy) HWY_ATTR {
+      return hn::Mul(set(s.half_square), hn::NegMulAdd(hn::Mul(set(s.inverse_c), dy), dy, set(s.reach)));
+    };
+    const auto extent = [&](V dy) HWY_ATTR { return hn::Add(hn::Sqrt(hn::Max(square(dy), hn::Zero(kLanes))), slack); };
+    const V right_dy = hn::Min(hn::Max(right_most, low), high), left_dy = hn::Min(hn::Max(hn::Neg(right_most), low), high);
+    const V right = hn::Add(hn::MulAdd(set(s.slope), right_dy, x), extent(right_dy));
+    const V left = hn::Sub(hn::MulAdd(set(s.slope), left_dy, x), extent(left_dy));
+    const auto meets = hn::And(hn::And(hn::Le(left, hn::Add(x0, set(kBlock - 1))), hn::Ge(right, x0)), hn::Ge(hn::Add(high, slack), low));
+    std::uint8_t some[8] = {};
+    hn::StoreMaskBits(kLanes, meets, some);
+    if (kWidth >= 8) std::memcpy(bits + at / 8, some, 2);
+    else bits[at / 8] = static_cast<std::uint8_t>(bits[at / 8] | some[0] << at % 8);
+  }
+  return static_cast<std::uint16_t>(bits[0] | bits[1] << 8);
+}
 
 HWY_INLINE V pixel_x(const TilePlace& tile, int block, int part) {
   return hn::Add(hn::Load(kLanes, kPixel.x + part * kWidth), set(static_cast<float>(tile.x + block / 4 * kBlock)));

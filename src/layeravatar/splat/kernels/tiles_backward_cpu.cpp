@@ -134,14 +134,16 @@ struct Sums {
   V x, y, xx, xy, yy, opacity, depth, r, g, b;
 };
 
-// Adds one splat's gradient at one vector of pixels. `own` is its component's output, or 0.
-HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b, int part, BackwardBlock& block,
-                           bool to_full, int own, bool to_inner, Sums& sum) {
+// Adds one splat's gradient at one vector of pixels, through the full image, output `own` of its component and the inner
+// body, as far as they go on.
+template <bool kToFull, bool kToOwn, bool kToInner>
+HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b, int part, BackwardBlock& block, int own,
+                           Sums& sum) {
   const int at = part * kWidth;
   const Offset offset = offset_of(s, pixel_x(tile, b, part), pixel_y(tile, b, part));
   const V gaussian = gaussian_of(s, offset), one = set(1.0F);
   V by_exponent = hn::Zero(kLanes), weight;
-  if (to_full || own != 0) {
+  if (kToFull || kToOwn) {
     const V alpha = limit_alpha(hn::Mul(set(s.opacity), gaussian));
     const V inverse_rest = reciprocal(hn::Sub(one, alpha));
     V by_alpha = hn::Zero(kLanes);
@@ -158,15 +160,15 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b
       sum.g = hn::MulAdd(weight, g, sum.g);
       sum.b = hn::MulAdd(weight, blue, sum.b);
     };
-    if (to_full) {
+    if (kToFull) {
       image(kFull);
       sum.depth = hn::MulAdd(weight, hn::Load(kLanes, block.depth + at), sum.depth);
     }
-    if (own != 0) image(own);
+    if (kToOwn) image(own);
     sum.opacity = hn::MulAdd(gaussian, by_alpha, sum.opacity);
     by_exponent = hn::Mul(set(s.opacity), by_alpha);
   }
-  if (to_inner) {
+  if (kToInner) {
     const V alpha = limit_alpha(gaussian);
     const V value = hn::Load(kLanes, block.alpha[kInner] + at);
     by_exponent = hn::Add(by_exponent, alpha_gradient(alpha, reciprocal(hn::Sub(one, alpha)), value,
@@ -179,6 +181,16 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b
   sum.xx = hn::MulAdd(v_dx, offset.dx, sum.xx);
   sum.xy = hn::MulAdd(v_dx, offset.dy, sum.xy);
   sum.yy = hn::MulAdd(v_dy, offset.dy, sum.yy);
+}
+
+template <bool kToFull, bool kToOwn, bool kToInner>
+HWY_INLINE void add_blocks(const ProjectedSplat& s, const TilePlace& tile, std::uint32_t blocks_left, BackwardBlock* blocks,
+                           int own, Sums& sum) {
+  for (; blocks_left != 0; blocks_left &= blocks_left - 1) {
+    const int b = std::countr_zero(blocks_left);
+    for (int part = 0; part < kParts; ++part)
+      add_pixels<kToFull, kToOwn, kToInner>(s, tile, b, part, blocks[b], own, sum);
+  }
 }
 
 void backward_tile(const SplatInput& in, const SplatImages& images, const SplatScratch& s,
@@ -207,15 +219,24 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
     const ProjectedSplat& splat = s.splats[pair.splat];
     const int own = pair.component < kComponents ? pair.component + 1 : kFull;
     const std::uint32_t live_inner = own == 1 ? live[kInner] : 0, live_own = own == kFull ? 0 : live[own];
+    SlotGradient& slot = slots[pair.slot];
+    const std::uint32_t touched = pair.blocks & (live[kFull] | live_own | live_inner);
+    if (touched == 0) {
+      slot = {};
+      continue;
+    }
     const V zero = hn::Zero(kLanes);
     Sums sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
-    for (std::uint32_t left = pair.blocks & (live[kFull] | live_own | live_inner); left != 0; left &= left - 1) {
-      const int b = std::countr_zero(left);
-      for (int part = 0; part < kParts; ++part)
-        add_pixels(splat, tile, b, part, blocks[b], (live[kFull] >> b & 1U) != 0, (live_own >> b & 1U) != 0 ? own : 0,
-                   (live_inner >> b & 1U) != 0, sum);
+    const std::uint32_t with_full = touched & live[kFull], alone = touched & ~live[kFull];
+    add_blocks<true, false, false>(splat, tile, with_full & ~live_own & ~live_inner, blocks, own, sum);
+    add_blocks<true, true, false>(splat, tile, with_full & live_own & ~live_inner, blocks, own, sum);
+    add_blocks<false, true, false>(splat, tile, alone & live_own & ~live_inner, blocks, own, sum);
+    if (live_inner != 0) {
+      add_blocks<true, false, true>(splat, tile, with_full & ~live_own & live_inner, blocks, own, sum);
+      add_blocks<true, true, true>(splat, tile, with_full & live_own & live_inner, blocks, own, sum);
+      add_blocks<false, true, true>(splat, tile, alone & live_own & live_inner, blocks, own, sum);
+      add_blocks<false, false, true>(splat, tile, alone & ~live_own & live_inner, blocks, own, sum);
     }
-    SlotGradient& slot = slots[pair.slot];
     store_sums(sum.x, sum.y, sum.xx, sum.xy, &slot.x);
     store_sums(sum.yy, sum.opacity, sum.depth, sum.r, &slot.yy);
     store_sums(sum.g, sum.b, zero, zero, &slot.g);

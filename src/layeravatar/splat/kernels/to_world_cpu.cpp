@@ -65,6 +65,7 @@ void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const Sl
     SlotGradient g{};
     const int pairs = (p.x1 - p.x0) * (p.y1 - p.y0);
     for (int k = 0; k < pairs; ++k) g += slots[p.first_slot + static_cast<std::uint32_t>(k)];
+    if (g.is_zero()) continue;  // hidden
     out.colours[3 * i] = g.r, out.colours[3 * i + 1] = g.g, out.colours[3 * i + 2] = g.b;
     out.opacities[i] = g.opacity;
     Screen s;
