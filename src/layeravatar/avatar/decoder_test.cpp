@@ -151,18 +151,20 @@ TEST(MapSampler, MatchesGridSampleAndItsGradient) {
   torch::manual_seed(5);
   const torch::Tensor uvs = torch::rand({500, 2}) * 1.02 - 0.01;
   const MapSampler sampler({uvs.data_ptr<float>(), 1000});
-  torch::Tensor map = torch::randn({2, 13, 7, 21}).requires_grad_(true);
-  torch::Tensor twin = map.detach().clone().requires_grad_(true);
   namespace F = torch::nn::functional;
   const torch::Tensor grid = (2 * uvs - 1).reshape({1, 1, 500, 2}).repeat({2, 1, 1, 1});
   auto options = F::GridSampleFuncOptions().mode(torch::kBilinear).padding_mode(torch::kBorder);
-  const torch::Tensor want = F::grid_sample(twin, grid, options.align_corners(false));
-  const torch::Tensor got = sampler.sample(map);
-  const torch::Tensor weights = torch::randn_like(got);
-  EXPECT_LT((got - want.squeeze(2).transpose(1, 2)).abs().max().item<float>(), 1e-5F);
-  (got * weights).sum().backward();
-  (want.squeeze(2).transpose(1, 2) * weights).sum().backward();
-  EXPECT_LT((map.grad() - twin.grad()).abs().max().item<float>(), 1e-4F);
+  for (const std::int64_t channels : {13, 16, 37}) {
+    torch::Tensor map = torch::randn({2, channels, 7, 21}).requires_grad_(true);
+    torch::Tensor twin = map.detach().clone().requires_grad_(true);
+    const torch::Tensor want = F::grid_sample(twin, grid, options.align_corners(false));
+    const torch::Tensor got = sampler.sample(map);
+    const torch::Tensor weights = torch::randn_like(got);
+    EXPECT_LT((got - want.squeeze(2).transpose(1, 2)).abs().max().item<float>(), 1e-5F);
+    (got * weights).sum().backward();
+    (want.squeeze(2).transpose(1, 2) * weights).sum().backward();
+    EXPECT_LT((map.grad() - twin.grad()).abs().max().item<float>(), 1e-4F);
+  }
 }
 
 TEST(MapSampler, TapsAtSeamsBordersAndCorners) {

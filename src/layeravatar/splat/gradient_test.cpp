@@ -218,6 +218,29 @@ TEST(RenderGradient, BitsDoNotDependOnThreads) {
   omp_set_num_threads(before);
 }
 
+TEST(RenderGradient, LaterPicturesLeaveEarlierOnesAlone) {
+  // Memory is used again: what is still held, by a picture or by its graph, must not be.
+  const geometry::Camera camera = twin::small_camera(160);
+  Gaussians g = twin::random_scene(3000, 31);
+  twin::track(g);
+  const auto gradient = [&](const RenderOutputs& out) {
+    g.means.mutable_grad() = torch::Tensor();
+    (out.full.square().sum() + out.components.sum()).backward();
+    return g.means.grad().clone();
+  };
+  const RenderOutputs first = render(g, camera);
+  const torch::Tensor full = first.full.detach().clone(), parts = first.components.detach().clone();
+  const torch::Tensor want = gradient(render(g, camera));
+  for (const std::uint64_t seed : {32, 33, 34}) {
+    Gaussians other = twin::random_scene(2000, seed);
+    twin::track(other);
+    render(other, camera).full.sum().backward();
+  }
+  EXPECT_TRUE(torch::equal(first.full, full));
+  EXPECT_TRUE(torch::equal(first.components, parts));
+  EXPECT_TRUE(torch::equal(gradient(first), want));
+}
+
 TEST(RenderGradient, IsTheSameForEveryInstructionSet) {
   const auto best = everything(400, 50);
   int sets = 0;

@@ -5,10 +5,11 @@
 
 namespace layeravatar::deform {
 
-/// The neighbours found last, where the next search of about the same points starts. They change its time alone.
+/// How far the neighbours were that were found last: where the next search of about the same points starts. They change
+/// its time alone.
 struct NeighbourSeeds {
-  std::vector<std::int32_t> nearest;  // [n, 3] by point; -1 where there is none. Empty: nothing known
-  float cell = 0;                     // side of the grid's cells, metres
+  std::vector<float> third;  // [n] square of the distance to the third nearest, by point. Empty: nothing known
+  float cell = 0;            // side of the grid's cells, metres
 };
 
 /// out[i] = (d1^2 + d2^2 + d3^2) / 3 over the nearest other points, by index: a coincident other point counts as 0.

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cmath>
 #include <limits>
 
@@ -44,70 +43,54 @@ namespace layeravatar::deform::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 using Lanes = hn::CappedTag<float, kMostLanes>;
+using V = hn::Vec<Lanes>;
 
-// The four nearest so far, ascending; a point finds itself among them, at exactly 0.
-struct Nearest {
-  float square[4];
-  std::int32_t slot[4];
-
-  HWY_INLINE void add(float d, std::int32_t s) {
-    if (!(d < square[3])) return;
-    int k = 3;
-    for (; k > 0 && d < square[k - 1]; --k) square[k] = square[k - 1], slot[k] = slot[k - 1];
-    square[k] = d, slot[k] = s;
-  }
-};
-
-// All points within the square `bound` of a point that are among its four nearest.
-HWY_INLINE void search_ball(const Grid& g, const float (&p)[3], float bound, const std::size_t (&low)[3],
-                            const std::size_t (&high)[3], Nearest& nearest) {
+// The four smallest squared distances from p to the points of a block of cells, ascending; infinite where there are
+// fewer. A point finds itself among them, at exactly 0.
+HWY_INLINE void four_nearest(const Grid& g, const float (&p)[3], const std::size_t (&low)[3], const std::size_t (&high)[3],
+                             float (&out)[4]) {
   const Lanes lanes;
   constexpr std::int32_t kStep = static_cast<std::int32_t>(hn::MaxLanes(Lanes()));
-  const auto x = hn::Set(lanes, p[0]), y = hn::Set(lanes, p[1]), z = hn::Set(lanes, p[2]);
+  const V x = hn::Set(lanes, p[0]), y = hn::Set(lanes, p[1]), z = hn::Set(lanes, p[2]), infinity = hn::Set(lanes, kInfinity);
+  V best[4] = {infinity, infinity, infinity, infinity};  // of each lane
   for (std::size_t cz = low[2]; cz <= high[2]; ++cz)
     for (std::size_t cy = low[1]; cy <= high[1]; ++cy) {
       const std::size_t row = (cz * g.size[1] + cy) * g.size[0];  // cells along x follow one another
       const std::int32_t end = g.start[row + high[0] + 1];
       for (std::int32_t k = g.start[row + low[0]]; k < end; k += kStep) {
-        const auto dx = hn::Sub(x, hn::LoadU(lanes, g.axes[0].data() + k));
-        const auto dy = hn::Sub(y, hn::LoadU(lanes, g.axes[1].data() + k));
-        const auto dz = hn::Sub(z, hn::LoadU(lanes, g.axes[2].data() + k));
-        const auto d = hn::MulAdd(dz, dz, hn::MulAdd(dy, dy, hn::Mul(dx, dx)));
-        const auto near = hn::And(hn::Le(d, hn::Set(lanes, std::min(bound, nearest.square[3]))),
-                                  hn::FirstN(lanes, static_cast<std::size_t>(end - k)));
-        if (hn::AllFalse(lanes, near)) continue;
-        HWY_ALIGN float squares[kMostLanes];
-        hn::Store(d, lanes, squares);
-        std::uint8_t bytes[8] = {};
-        hn::StoreMaskBits(lanes, near, bytes);
-        for (unsigned left = bytes[0] | static_cast<unsigned>(bytes[1]) << 8; left != 0; left &= left - 1) {
-          const int lane = std::countr_zero(left);
-          nearest.add(squares[lane], k + lane);
+        const V dx = hn::Sub(x, hn::LoadU(lanes, g.axes[0].data() + k));
+        const V dy = hn::Sub(y, hn::LoadU(lanes, g.axes[1].data() + k));
+        const V dz = hn::Sub(z, hn::LoadU(lanes, g.axes[2].data() + k));
+        const V square = hn::MulAdd(dz, dz, hn::MulAdd(dy, dy, hn::Mul(dx, dx)));
+        V d = hn::IfThenElse(hn::FirstN(lanes, static_cast<std::size_t>(end - k)), square, infinity);
+        for (int b = 0; b < 3; ++b) {
+          const V farther = hn::Max(best[b], d);
+          best[b] = hn::Min(best[b], d);
+          d = farther;
         }
+        best[3] = hn::Min(best[3], d);
       }
     }
+  for (float& least : out) {  // takes one value out of its lane at a time
+    const V least_of_all = hn::MinOfLanes(lanes, best[0]);
+    least = hn::GetLane(least_of_all);
+    const auto lane = static_cast<float>(hn::FindFirstTrue(lanes, hn::Eq(best[0], least_of_all)));
+    const auto taken = hn::Eq(hn::Iota(lanes, 0), hn::Set(lanes, lane));
+    for (int b = 0; b < 3; ++b) best[b] = hn::IfThenElse(taken, best[b + 1], best[b]);
+    best[3] = hn::IfThenElse(taken, infinity, best[3]);
+  }
 }
 
-// Slots begin..end. `seeds` [n, 3] are read where known, and written; null: neither.
-void search_slots(const Grid& g, const float* points, std::size_t begin, std::size_t end, bool known, std::int32_t* seeds,
-                  float* out) {
+// Slots begin..end. `third` [n] is read where known, and written; null: neither.
+void search_slots(const Grid& g, std::size_t begin, std::size_t end, bool known, float* third, float* out) {
   for (std::size_t slot = begin; slot < end; ++slot) {
     const float p[3] = {g.axes[0][slot], g.axes[1][slot], g.axes[2][slot]};
     const std::int32_t id = g.ids[slot];
-    float bound = 0.32F * g.cell * g.cell;  // holds eight points of a surface as dense as the grid supposes
-    if (known && seeds[3 * id + 2] >= 0) {
-      bound = 0;
-      for (int k = 0; k < 3; ++k) {
-        const float* q = points + 3 * seeds[3 * id + k];
-        float square = 0;
-        for (int e = 0; e < 3; ++e) square += (p[e] - q[e]) * (p[e] - q[e]);
-        bound = std::max(bound, square);
-      }
-      bound *= 1.0001F;  // rounded otherwise than below
-    }
+    // Last time's neighbours and a little, or a ball that holds eight points of a surface as dense as the grid supposes.
+    float bound = known ? 1.2F * third[id] : 0.32F * g.cell * g.cell;
     const float size = std::max({std::abs(p[0]), std::abs(p[1]), std::abs(p[2])});
-    Nearest nearest;
-    for (;; bound *= 4) {
+    float nearest[4];
+    for (;; bound = 4 * std::max(bound, 1e-12F * g.cell * g.cell)) {
       const float radius = 1.001F * std::sqrt(bound) + 4e-7F * size;  // the slack covers rounding
       std::size_t low[3], high[3];
       bool everything = true;
@@ -115,19 +98,13 @@ void search_slots(const Grid& g, const float* points, std::size_t begin, std::si
         low[k] = g.along(p[k] - radius, k), high[k] = g.along(p[k] + radius, k);
         everything = everything && low[k] == 0 && high[k] + 1 == g.size[k];
       }
-      std::fill(nearest.square, nearest.square + 4, kInfinity);
-      std::fill(nearest.slot, nearest.slot + 4, -1);
-      search_ball(g, p, everything ? kInfinity : bound, low, high, nearest);
-      if (everything || nearest.square[3] < kInfinity) break;
-      bound = std::max(bound, 1e-12F * g.cell * g.cell);
+      four_nearest(g, p, low, high, nearest);
+      if (everything || nearest[3] <= bound) break;
     }
     float sum = 0;
-    for (int k = 1; k < 4; ++k) sum += nearest.square[k] < kInfinity ? nearest.square[k] : 0.0F;
+    for (int k = 1; k < 4; ++k) sum += nearest[k] < kInfinity ? nearest[k] : 0.0F;
     out[id] = sum / 3.0F;
-    if (seeds == nullptr) continue;
-    std::int32_t* to = seeds + 3 * id;
-    for (int k = 0, others = 0; k < 4 && others < 3; ++k)
-      if (nearest.slot[k] != static_cast<std::int32_t>(slot)) to[others++] = nearest.slot[k] < 0 ? -1 : g.ids[static_cast<std::size_t>(nearest.slot[k])];
+    if (third != nullptr) third[id] = nearest[3] < kInfinity ? nearest[3] : g.cell * g.cell;
   }
 }
 
@@ -235,17 +212,17 @@ void mean_squared_neighbour_distance(const float* points, std::int64_t n, float*
     return;
   }
   const Grid g = make_grid(points, n, seeds != nullptr ? seeds->cell : 0.0F);
-  const auto wanted = static_cast<std::size_t>(3 * n);
-  const bool known = seeds != nullptr && seeds->nearest.size() == wanted;
+  const auto wanted = static_cast<std::size_t>(n);
+  const bool known = seeds != nullptr && seeds->third.size() == wanted;
   if (seeds != nullptr) {
     seeds->cell = g.cell;
-    seeds->nearest.resize(wanted);
+    seeds->third.resize(wanted);
   }
   constexpr std::int64_t kChunk = 512;
 #pragma omp parallel for schedule(dynamic)
   for (std::int64_t begin = 0; begin < n; begin += kChunk)
-    HWY_DYNAMIC_DISPATCH(search_slots)(g, points, static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(n, begin + kChunk)), known,
-                                       seeds != nullptr ? seeds->nearest.data() : nullptr, out);
+    HWY_DYNAMIC_DISPATCH(search_slots)(g, static_cast<std::size_t>(begin), static_cast<std::size_t>(std::min(n, begin + kChunk)), known,
+                                       seeds != nullptr ? seeds->third.data() : nullptr, out);
 }
 
 }  // namespace layeravatar::deform

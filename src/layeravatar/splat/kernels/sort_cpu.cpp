@@ -1,11 +1,12 @@
-// From projected Gaussians to the list of each tile: by depth, equal depths by index. Every step is cut into parts that
-// do not depend on the number of threads, or are stable, so that the lists do not either.
+// From projected Gaussians to the list of each tile: by depth, equal depths by index. Both sorts are stable, so that the
+// lists do not depend on the number of parts, one for each thread.
 #include <algorithm>
 #include <bit>
 #include <limits>
-#include <numeric>
 #include <utility>
 #include <vector>
+
+#include <omp.h>
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/splat/kernels/splat_kernel.h"
@@ -16,7 +17,7 @@ namespace {
 
 constexpr std::int64_t kChunk = 2048;     // Gaussians
 constexpr std::int64_t kLeastPart = 4096;  // sorted entries that are worth a thread
-constexpr std::size_t kMostParts = 16;
+constexpr std::size_t kAhead = 24;        // entries
 constexpr int kDigit = 11;  // bits
 constexpr std::size_t kDigits = std::size_t{1} << kDigit;
 
@@ -138,7 +139,8 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
       keys[at++] = {std::bit_cast<std::uint32_t>(scratch.splats[i].depth), static_cast<std::uint32_t>(i)};
     }
   }
-  const std::size_t parts = std::clamp<std::size_t>(all.visible / kLeastPart, 1, kMostParts);
+  const auto threads = static_cast<std::size_t>(omp_get_max_threads());
+  const std::size_t parts = std::clamp<std::size_t>(all.visible / kLeastPart, 1, threads);
   keys = sort_keys(std::move(keys), all.least, all.most, parts);
 
   const auto tiles = static_cast<std::size_t>(scratch.tiles_x) * static_cast<std::size_t>(scratch.tiles_y);
@@ -148,11 +150,18 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
     const auto [begin, end] = part_of(keys.size(), part, parts);
     std::uint32_t* bins = counts.data() + part * tiles;
     for (std::size_t k = begin; k < end; ++k) {
+      __builtin_prefetch(&scratch.places[keys[std::min(k + kAhead, end - 1)].index]);
       const SplatTiles& p = scratch.places[keys[k].index];
-      std::uint32_t slot = p.first_slot;
-      for (int y = p.y0; y < p.y1; ++y)
-        for (int x = p.x0; x < p.x1; ++x)
-          visit(bins[static_cast<std::size_t>(y * scratch.tiles_x + x)], SplatPair{keys[k].index, slot++, 0, p.component});
+      // One loop, whose end is the only hard branch.
+      const std::int64_t width = p.x1 - p.x0, count = static_cast<std::int64_t>(pairs_of(p));
+      std::uint32_t* bin = bins + std::int64_t{p.y0} * scratch.tiles_x + p.x0;
+      std::int64_t left = width;
+      for (std::int64_t done = 0; done < count; ++done) {
+        visit(*bin, SplatPair{keys[k].index, 0, p.component});
+        const bool row_ends = --left == 0;
+        bin += row_ends ? scratch.tiles_x - width + 1 : 1;
+        left = row_ends ? width : left;
+      }
     }
   };
 #pragma omp parallel for schedule(static)

@@ -59,7 +59,7 @@ struct alignas(64) ProjectedSplat {
 /// Where a projected Gaussian lies in the lists.
 struct SplatTiles {
   std::int16_t x0, x1, y0, y1;  // tiles touched, the ends excluded; none when not visible
-  std::uint32_t first_slot;     // of its (splat, tile) pairs
+  std::uint32_t first_slot;     // of its (splat, tile) pairs, which follow one another row by row of tiles
   std::uint8_t component;
   bool visible;
 };
@@ -67,7 +67,6 @@ struct SplatTiles {
 /// One splat in the list of one tile.
 struct SplatPair {
   std::uint32_t splat;
-  std::uint32_t slot;    // pairs by splat, then by tile
   std::uint16_t blocks;  // 4 x 4 pixel blocks that it can reach: bit 4 * column + row
   std::uint8_t component;
 };

@@ -15,7 +15,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace layeravatar::splat::HWY_NAMESPACE {
 
-constexpr std::uint32_t kAhead = 8;     // splats
+constexpr std::uint32_t kAhead = 16;    // splats
 constexpr std::uint32_t kRefresh = 32;  // splats between looks at which outputs of a block are finished
 
 // One block. `rest` is what lies at and behind the next splat: sum of weight times value, background included, where a
@@ -207,10 +207,17 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
   std::uint32_t live[kOutputs];  // blocks in which an output goes on
   for (int o = 0; o < kOutputs; ++o)
     live[o] = drawn[o] && load_output(in, images, grad, tile, blocks, o) ? (1U << kBlocks) - 1 : 0;
+  const auto slot_of = [&](std::uint32_t splat_index) HWY_ATTR -> SlotGradient& {
+    const SplatTiles& p = s.places[splat_index];
+    const int row = tile.y / kTile - p.y0, column = tile.x / kTile - p.x0;
+    return slots[p.first_slot + static_cast<std::uint32_t>(row * (p.x1 - p.x0) + column)];
+  };
   const std::uint32_t stop = s.tile_stop[static_cast<std::size_t>(tile_index)];
-  for (std::uint32_t at = stop; at < end; ++at) slots[s.pairs[at].slot] = {};
+  for (std::uint32_t at = stop; at < end; ++at) slot_of(s.pairs[at].splat) = {};
   for (std::uint32_t at = begin; at < stop; ++at) {
-    if (at + kAhead < stop) hwy::Prefetch(&s.splats[s.pairs[at + kAhead].splat]);
+    const std::uint32_t ahead = s.pairs[std::min(at + kAhead, stop - 1)].splat;
+    hwy::Prefetch(&s.splats[ahead]);
+    hwy::Prefetch(&s.places[ahead]);
     if ((at - begin) % kRefresh == kRefresh - 1)
       for (int o = 0; o < kOutputs; ++o)
         for (std::uint32_t left = live[o]; left != 0; left &= left - 1)
@@ -219,7 +226,7 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
     const ProjectedSplat& splat = s.splats[pair.splat];
     const int own = pair.component < kComponents ? pair.component + 1 : kFull;
     const std::uint32_t live_inner = own == 1 ? live[kInner] : 0, live_own = own == kFull ? 0 : live[own];
-    SlotGradient& slot = slots[pair.slot];
+    SlotGradient& slot = slot_of(pair.splat);
     const std::uint32_t touched = pair.blocks & (live[kFull] | live_own | live_inner);
     if (touched == 0) {
       slot = {};

@@ -50,12 +50,14 @@ HWY_INLINE void turn_round(const std::uint16_t* blocks, std::uint64_t* of_block)
 #endif
 }
 
-HWY_INLINE void load_batch(const SplatScratch& s, const TilePlace& tile, std::uint32_t begin, int count, Batch& batch) {
+// `count` pairs from `begin` on; the tile's list goes on to `end`.
+HWY_INLINE void load_batch(const SplatScratch& s, const TilePlace& tile, std::uint32_t begin, std::uint32_t end, int count,
+                           Batch& batch) {
   std::memset(batch.of_component, 0, sizeof batch.of_component);
   HWY_ALIGN std::uint16_t blocks[kBatch];
-  constexpr int kAhead = 8;
+  constexpr std::uint32_t kAhead = 24;
   for (int j = 0; j < count; ++j) {
-    if (j + kAhead < count) hwy::Prefetch(&s.splats[s.pairs[begin + static_cast<std::uint32_t>(j + kAhead)].splat]);
+    hwy::Prefetch(&s.splats[s.pairs[std::min(begin + static_cast<std::uint32_t>(j) + kAhead, end - 1)].splat]);
     SplatPair& pair = s.pairs[begin + static_cast<std::uint32_t>(j)];
     batch.splats[j] = &s.splats[pair.splat];
     pair.blocks = blocks[j] = blocks_of(*batch.splats[j], tile);
@@ -264,7 +266,7 @@ void forward_tile(const SplatInput& in, const SplatImages& out, const SplatScrat
   std::uint32_t first = begin;
   const auto any_output = [&] { return std::any_of(live, live + kOutputs, [](std::uint32_t blocks_left) { return blocks_left != 0; }); };
   for (; first < end && any_output(); first += kBatch) {
-    load_batch(s, tile, first, static_cast<int>(std::min<std::uint32_t>(kBatch, end - first)), batch);
+    load_batch(s, tile, first, end, static_cast<int>(std::min<std::uint32_t>(kBatch, end - first)), batch);
     for (int b = 0; b < kBlocks; ++b) {
       const std::uint64_t here = batch.of_block[b];
       const auto is_live = [&](int o) HWY_ATTR { return (live[o] >> b & 1U) != 0; };
