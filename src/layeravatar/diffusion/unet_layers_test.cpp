@@ -41,7 +41,7 @@ void append_places(std::vector<int>& places, int from, int count) {
   for (int i = 0; i < blocks_of(count) * kBlock; ++i) places.push_back(i < count ? from + i : -1);
 }
 
-// Largest error relative to the largest value, of every output; sets the channels that fill up a block and the moments right or fails.
+// Largest error relative to the largest value, over all outputs and the channels that fill up a block; the moments are checked as well.
 double convolution_error(const Case& c) {
   constexpr int kImages = 2;
   const int ins = c.in[0] + c.in[1], taps = c.kernel * c.kernel, by = c.doubled ? 2 : 1;
@@ -70,7 +70,8 @@ double convolution_error(const Case& c) {
     shifts.emplace_back(size, 0.0F);  // silu(0) = 0 in the channels that fill up
     run.inputs.push_back({inputs.back().map, c.silu ? scales.back().data() : nullptr, c.silu ? shifts.back().data() : nullptr});
   }
-  const FilledMap out("residual", kImages, c.out, blocks_of(c.out), conv.out_rows(), conv.out_columns()), residual("residual", kImages, c.out, blocks_of(c.out), conv.out_rows(), conv.out_columns());
+  const FilledMap out("residual", kImages, c.out, blocks_of(c.out), conv.out_rows(), conv.out_columns()),
+      residual("residual", kImages, c.out, blocks_of(c.out), conv.out_rows(), conv.out_columns());
   Moments moments;
   std::vector<Floats> scratch;
   run.silu = c.silu;
@@ -98,7 +99,8 @@ double convolution_error(const Case& c) {
           double want = o < c.out ? bias[static_cast<std::size_t>(o)] + residual.at(image, o, pixel) : 0.0;
           for (int i = 0; o < c.out && i < ins; ++i)
             for (int t = 0; t < taps; ++t)
-              want += weights[static_cast<std::size_t>((o * ins + i) * taps + t)] * input(image, i, y * c.stride + t / c.kernel - c.kernel / 2, x * c.stride + t % c.kernel - c.kernel / 2);
+              want += weights[static_cast<std::size_t>((o * ins + i) * taps + t)] *
+                      input(image, i, y * c.stride + t / c.kernel - c.kernel / 2, x * c.stride + t % c.kernel - c.kernel / 2);
           const double got = out.at(image, o, pixel);
           worst = std::max(worst, std::abs(got - want));
           largest = std::max(largest, std::abs(want));

@@ -131,7 +131,8 @@ void finish_strip(const Work& w, const Strip& strip, const float* products) {
       Sums sums = no_sums();
       for (int r = 0; r < strip.rows; ++r) {
         const float* from = products + (block - strip.first_block) * strip.result_block + std::ptrdiff_t{r} * c.products * kBlock + part;
-        const std::ptrdiff_t at = w.image * out.image_size() + (block * out.pixels() + std::ptrdiff_t{strip.place.row + r} * c.all_columns + strip.place.column) * kBlock + part;
+        const std::ptrdiff_t pixel = std::ptrdiff_t{strip.place.row + r} * c.all_columns + strip.place.column;
+        const std::ptrdiff_t at = w.image * out.image_size() + (block * out.pixels() + pixel) * kBlock + part;
         for (int x = 0; x < strip.columns; ++x) finish(w, load(from + x * kBlock), bias, at + x * kBlock, sums);
       }
       store_sums(w, sums, block * kBlock + part);
@@ -154,7 +155,8 @@ void run_direct(const Work& w) {
     for (int k = 0; k < depth; k += at_a_time) {
       const Right right{weights + std::ptrdiff_t{k} * kBlock * blocks * kBlock, std::ptrdiff_t{blocks} * kBlock, kBlock};
       for (int r = 0; r < strip.rows; ++r)
-        multiply({inputs + std::ptrdiff_t{r} * s.stride * c.strip_columns * kBlock, std::ptrdiff_t{s.stride} * kBlock, conv.offsets().data() + k, std::min(at_a_time, depth - k)},
+        multiply({inputs + std::ptrdiff_t{r} * s.stride * c.strip_columns * kBlock, std::ptrdiff_t{s.stride} * kBlock,
+                  conv.offsets().data() + k, std::min(at_a_time, depth - k)},
                  strip.columns, right, blocks,
                  {products + (begin - strip.first_block) * strip.result_block + std::ptrdiff_t{r} * c.products * kBlock, kBlock, strip.result_block}, k > 0);
     }
@@ -341,8 +343,12 @@ void Convolution::run(const Run& run, std::vector<Floats>& scratch) const {
   int groups = 1;
   while (groups < pieces && run.images * chunks * groups < 4 * threads && run.images * chunks * groups % threads != 0) ++groups;
   const std::size_t block = static_cast<std::size_t>(c.products) * kBlock, strip = static_cast<std::size_t>(c.strip_rows * c.strip_columns) * kBlock;
-  const auto ins = static_cast<std::size_t>(in_blocks()), outs = static_cast<std::size_t>(out_blocks()), places = static_cast<std::size_t>((winograd_ + 2) * (winograd_ + 2));
-  const std::size_t needed = winograd_ != 0 ? strip + places * static_cast<std::size_t>(place_stride(kWinogradBlocks, c.products * kBlock) + place_stride(out_blocks(), c.products * kBlock)) : (ins + 1) * strip + outs * static_cast<std::size_t>(c.rows) * block;
+  const auto ins = static_cast<std::size_t>(in_blocks()), outs = static_cast<std::size_t>(out_blocks());
+  std::size_t needed = (ins + 1) * strip + outs * static_cast<std::size_t>(c.rows) * block;
+  if (winograd_ != 0) {
+    const std::ptrdiff_t size = c.products * kBlock, places = (winograd_ + 2) * (winograd_ + 2);
+    needed = strip + static_cast<std::size_t>(places * (place_stride(kWinogradBlocks, size) + place_stride(out_blocks(), size)));
+  }
   if (scratch.size() < static_cast<std::size_t>(threads)) scratch.resize(static_cast<std::size_t>(threads));
   for (Floats& one : scratch)
     if (one.size() < needed) one = Floats(needed);
@@ -355,7 +361,8 @@ void Convolution::run(const Run& run, std::vector<Floats>& scratch) const {
     const bool flat = shape_.kernel == 1;
     const int rows = flat ? 1 : out_rows(), columns = flat ? out_rows() * out_columns() : out_columns();
     for (int i = 0; i < chunks; ++i)
-      m.pixels[static_cast<std::size_t>(i)] = std::min(c.rows * side, rows - i / across * c.rows * side) * std::min(c.columns * side, columns - i % across * c.columns * side);
+      m.pixels[static_cast<std::size_t>(i)] = std::min(c.rows * side, rows - i / across * c.rows * side) *
+                                              std::min(c.columns * side, columns - i % across * c.columns * side);
   }
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
   for (int i = 0; i < run.images * chunks * groups; ++i) {
