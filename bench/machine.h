@@ -27,8 +27,8 @@ double seconds(const Work& work) {
 }
 
 // Sums of products in registers: twenty-four, or twelve where there are sixteen registers.
-#define LAV_FMA_LOOP(NAME, TARGET, BYTES, SUMS)                                                        \
-  __attribute__((target(TARGET), noinline)) inline float NAME(const float* in, std::int64_t rounds) {  \
+#define LAV_FMA_LOOP(NAME, ATTRIBUTES, BYTES, SUMS)                                                    \
+  __attribute__(ATTRIBUTES) inline float NAME(const float* in, std::int64_t rounds) {  \
     using Vector = float __attribute__((vector_size(BYTES)));                                          \
     using Unaligned = float __attribute__((vector_size(BYTES), aligned(4), may_alias));                \
     Vector sum[SUMS];                                                                                  \
@@ -43,10 +43,10 @@ double seconds(const Work& work) {
     return out;                                                                                        \
   }
 #if defined(__x86_64__)
-LAV_FMA_LOOP(fma_avx512, "avx512f,prefer-vector-width=512", 64, 24)
-LAV_FMA_LOOP(fma_avx2, "avx2,fma", 32, 12)
+LAV_FMA_LOOP(fma_avx512, (target("avx512f,prefer-vector-width=512"), noinline), 64, 24)
+LAV_FMA_LOOP(fma_avx2, (target("avx2,fma"), noinline), 32, 12)
 #else
-LAV_FMA_LOOP(fma_avx2, "arch=native", 16, 12)
+LAV_FMA_LOOP(fma_avx2, (noinline), 16, 12)
 #endif
 #undef LAV_FMA_LOOP
 

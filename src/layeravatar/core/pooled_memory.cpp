@@ -18,6 +18,12 @@ constexpr std::size_t kLeast = std::size_t{1} << 16;  // smaller blocks are the 
 constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kMostKept = std::size_t{1} << 30;
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kReuse = false;  // every use after the end shall be seen
+#else
+constexpr bool kReuse = true;
+#endif
+
 struct Pool {
   std::mutex guard;
   std::map<std::size_t, std::vector<void*>> waiting;  // by size
@@ -47,8 +53,7 @@ void* allocate(std::size_t size) {
 }
 
 void give_back(void* block, std::size_t size) {
-#ifndef __SANITIZE_ADDRESS__  // which shall see every use after the end
-  if (size >= kLeast) {
+  if (kReuse && size >= kLeast) {
     Pool& p = pool();
     const std::lock_guard lock(p.guard);
     if (p.kept + size <= kMostKept) {
@@ -57,7 +62,6 @@ void give_back(void* block, std::size_t size) {
       return;
     }
   }
-#endif
   std::free(block);
 }
 
