@@ -135,7 +135,7 @@ expect "motion with missing channels" 3 "short.bvh" "$program" animate --model "
 expect "camera without cam_param" 3 "'cam_param' is missing" "$program" generate --model "$pack" --cameras <(echo '{}') -o "$work/x"
 printf 'dataset = "nowhere"\nheld-out = ["000_001"]\n' >"$work/run.toml"
 expect "npz with a wrong shape" 3 "v_template" "$program" train --config "$work/run.toml" --body "$here/flat_body.npz" --run "$work/x"
-expect "sampler not built" 4 "ddim or ddpm" "$program" generate --model "$pack" --sampler unipc -o "$work/x"
+expect "unknown sampler" 4 "ddim, ddpm, dpmpp or unipc" "$program" generate --model "$pack" --sampler euler -o "$work/x"
 expect "unknown flag" 2 "" "$program" generate --nonsense
 check "nothing was left behind" absent "$work/x"
 if [ "$(id -u)" != 0 ]; then

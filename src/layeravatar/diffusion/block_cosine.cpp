@@ -22,6 +22,12 @@ Tensor transform(const torch::TensorOptions& options) {
   return out.to(options);
 }
 
+// m X m^T of each block X, as two products with one matrix for all blocks.
+Tensor both_sides(const Tensor& blocks, const Tensor& transposed) {
+  const Tensor rows = blocks.contiguous().matmul(transposed);
+  return rows.transpose(-1, -2).contiguous().matmul(transposed).transpose(-1, -2);
+}
+
 }  // namespace
 
 Tensor block_cosine(const Tensor& planes) {
@@ -29,13 +35,13 @@ Tensor block_cosine(const Tensor& planes) {
   const Tensor m = transform(planes.options().requires_grad(false));
   const Tensor blocks = planes.reshape({planes.size(0), planes.size(1), planes.size(2) / kCosineBlock, kCosineBlock,
                                         planes.size(3) / kCosineBlock, kCosineBlock});
-  return m.matmul(blocks.transpose(3, 4)).matmul(m.t());
+  return both_sides(blocks.transpose(3, 4), m.t());
 }
 
 Tensor inverse_block_cosine(const Tensor& frequencies) {
   LAV_CHECK(frequencies.dim() == 6 && frequencies.size(4) == kCosineBlock && frequencies.size(5) == kCosineBlock, "frequencies of blocks");
   const Tensor m = transform(frequencies.options().requires_grad(false));
-  return m.t().matmul(frequencies).matmul(m).transpose(3, 4).reshape(
+  return both_sides(frequencies, m).transpose(3, 4).reshape(
       {frequencies.size(0), frequencies.size(1), frequencies.size(2) * kCosineBlock, frequencies.size(3) * kCosineBlock});
 }
 

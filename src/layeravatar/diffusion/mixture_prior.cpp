@@ -18,6 +18,7 @@ namespace {
 using torch::Tensor;
 
 constexpr double kLevels = 127;  // of a basis value's magnitude
+constexpr double kLeastShare = 1e-12;  // of the largest variance
 
 // a and s of x_t = a x0 + s noise, [B] each.
 std::pair<Tensor, Tensor> signal_and_noise(const Schedule& schedule, const Tensor& t) {
@@ -95,14 +96,27 @@ MixturePrior::MixturePrior(std::int64_t channels, std::array<int, 2> image_size,
 
 Tensor MixturePrior::masks() const { return owner_.unsqueeze(0) == torch::arange(kParts, owner_.options()).reshape({-1, 1, 1, 1}); }
 
+std::shared_ptr<const MixturePrior::Prepared> MixturePrior::prepared() const {
+  const torch::NoGradGuard no_grad;
+  std::vector<std::int64_t> versions;
+  for (const Tensor& buffer : {owner_, index_, basis_, step_, rest_}) {
+    versions.push_back(static_cast<std::int64_t>(buffer._version()));
+    versions.push_back(static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(buffer.data_ptr())));
+  }
+  const std::lock_guard lock(guard_);
+  if (!prepared_ || prepared_->versions != versions)
+    prepared_ = std::make_shared<const Prepared>(Prepared{versions, masks().to(torch::kFloat32), index_.to(torch::kInt64), basis(), rest_variance()});
+  return prepared_;
+}
+
 Tensor MixturePrior::frequencies(const Tensor& planes) const {
-  const Tensor parts = (planes.unsqueeze(1) * masks()).flatten(0, 1);
+  const Tensor parts = (planes.unsqueeze(1) * prepared()->masks).flatten(0, 1);
   return block_cosine(parts).reshape({planes.size(0), -1});
 }
 
 Tensor MixturePrior::planes(const Tensor& frequencies) const {
   const Tensor parts = inverse_block_cosine(frequencies.reshape({frequencies.size(0) * kParts, channels_, rows_ / kBlock, columns_ / kBlock, kBlock, kBlock}));
-  return (parts.reshape({frequencies.size(0), kParts, channels_, rows_, columns_}) * masks()).sum(1);
+  return (parts.reshape({frequencies.size(0), kParts, channels_, rows_, columns_}) * prepared()->masks).sum(1);
 }
 
 Tensor MixturePrior::planes_of_kept(const Tensor& kept) const {
@@ -179,7 +193,9 @@ void MixturePrior::fit(const std::vector<Tensor>& planes, const Tensor& owner) {
     // Dual form: fewer planes than coefficients. Eigenvalues rise, and the first one is zero since the mean is taken out.
     const auto [values, vectors] = torch::linalg_eigh(centred.matmul(centred.t()));
     const Tensor kept = values.slice(0, n - rank, n).flip(0).clamp_min(0);
-    const Tensor components = vectors.slice(1, n - rank, n).flip(1).t().matmul(centred) / kept.sqrt().clamp_min(1e-12).unsqueeze(1);  // [rank, columns]
+    // What rounding alone makes of planes that span less is no direction.
+    const Tensor spans = kept > kLeastShare * kept.max();
+    const Tensor components = torch::where(spans, kept.rsqrt(), torch::zeros_like(kept)).unsqueeze(1) * vectors.slice(1, n - rank, n).flip(1).t().matmul(centred);  // [rank, columns]
     if (from < to) {
       const Tensor step = (std::get<0>(components.abs().max(1)) / kLevels).clamp_min(1e-12);
       basis_.slice(0, 0, rank).slice(1, from, to).copy_((components / step.unsqueeze(1)).round());
@@ -236,12 +252,12 @@ Tensor MixturePrior::frequency_deviation() const {
 Tensor MixturePrior::mean() const { return planes_of_kept(mean_).unsqueeze(0); }
 
 Tensor MixturePrior::of_components(const Tensor& c) const {
-  return planes_of_kept(of_basis((c * deviation_).unsqueeze(0), basis())[0]);
+  return planes_of_kept(of_basis((c * deviation_).unsqueeze(0), prepared()->basis)[0]);
 }
 
 Tensor MixturePrior::to_components(const Tensor& planes) const {
-  const Tensor kept = frequencies(planes.unsqueeze(0)).index_select(1, index_.to(torch::kInt64));
-  return to_basis(kept, basis())[0] * deviation_;
+  const Tensor kept = frequencies(planes.unsqueeze(0)).index_select(1, prepared()->index);
+  return to_basis(kept, prepared()->basis)[0] * deviation_;
 }
 
 Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tensor& noise) const {
@@ -262,11 +278,12 @@ Tensor MixturePrior::estimate(const Tensor& x, const Tensor& t) const {
   const auto [signal, noise] = signal_and_noise(schedule_, t);
   const Tensor a = signal.unsqueeze(1), s = noise.unsqueeze(1);
   const auto gain = [&](const auto& variance) { return a * variance / (a * a * variance + s * s); };  // [B, ...]
-  const Tensor index = index_.to(torch::kInt64), basis = this->basis();
+  const auto use = prepared();
+  const Tensor &index = use->index, &basis = use->basis;
   const Tensor all = frequencies(x), seen = all.index_select(1, index) - a * mean_, drift = gain(kDrift * kDrift);
   const Tensor y = to_basis(seen, basis);
   const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise) - drift.unsqueeze(2) * y, basis);
-  return planes((gain(rest_variance()) * all).index_copy(1, index, kept));
+  return planes((gain(use->rest_variance) * all).index_copy(1, index, kept));
 }
 
 Tensor MixturePrior::velocity(const Tensor& x, const Tensor& estimate, const Tensor& t) const {
@@ -280,7 +297,7 @@ Tensor MixturePrior::deviation(const Tensor& t) const {
   const auto left = [&](const auto& variance) { return variance / (a * a * variance + s * s); };  // over s^2, [B, ...]
   const double drift = kDrift * kDrift;
   const Tensor on_axes = (left((spread_.square() + drift).flatten().unsqueeze(0)).reshape({-1, kParts, kClasses, kAxes}) - left(drift).reshape({-1, 1, 1, 1})).sum(3);
-  const Tensor sum = (on_axes * weight_).sum(torch::IntArrayRef({1, 2})).unsqueeze(1) + static_cast<double>(index_.size(0)) * left(drift) + left(rest_variance()).sum(1, true);
+  const Tensor sum = (on_axes * weight_).sum(torch::IntArrayRef({1, 2})).unsqueeze(1) + static_cast<double>(index_.size(0)) * left(drift) + left(prepared()->rest_variance).sum(1, true);
   return (sum / static_cast<double>(channels_ * rows_ * columns_)).sqrt().reshape({-1, 1, 1, 1});
 }
 

@@ -5,6 +5,8 @@
 #include <torch/types.h>
 
 #include <array>
+#include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -59,6 +61,16 @@ class MixturePrior : public torch::nn::Module {
   [[nodiscard]] torch::Tensor frequency_deviation() const;
 
  private:
+  /// The buffers in the form that every step computes with.
+  struct Prepared {
+    std::vector<std::int64_t> versions;  // of the buffers it was made from
+    torch::Tensor masks;                 // [P, C, h, w] float32
+    torch::Tensor index;                 // [M] int64
+    torch::Tensor basis;                 // [K, M]
+    torch::Tensor rest_variance;         // [P C h w]
+  };
+  /// Made anew when a buffer has changed; safe to ask from several threads.
+  [[nodiscard]] std::shared_ptr<const Prepared> prepared() const;
   [[nodiscard]] torch::Tensor masks() const;                                       // [P, C, h, w] bool
   [[nodiscard]] torch::Tensor frequencies(const torch::Tensor& planes) const;      // [B, C, h, w] -> [B, P C h w]
   [[nodiscard]] torch::Tensor planes(const torch::Tensor& frequencies) const;      // the transpose
@@ -76,6 +88,8 @@ class MixturePrior : public torch::nn::Module {
   Schedule schedule_;
   std::int64_t channels_, rows_, columns_;
   torch::Tensor owner_, index_, mean_, basis_, step_, deviation_, weight_, centre_, axes_, spread_, rest_;
+  mutable std::mutex guard_;
+  mutable std::shared_ptr<const Prepared> prepared_;
 };
 
 /// Ward's clustering: the two clusters whose union adds least to the squared distances from the centres become one, until
