@@ -79,6 +79,32 @@ TEST(UNet, RecordedOutputAndGradients) {
   expect_recorded_gradient_norms(*unet, golden("grad_norm"));
 }
 
+TEST(UNet, RecordedBlocks) {
+  const Golden golden("b_unet_small.npz");
+  std::vector<std::string> order;
+  for (int k = 0; k < 18; ++k) order.push_back("in_blocks." + std::to_string(k));
+  order.emplace_back("mid_blocks");
+  for (int k = 0; k < 18; ++k) order.push_back("out_blocks." + std::to_string(k));
+  auto unet = recorded_unet();
+  std::map<std::string, torch::Tensor> outputs;
+  unet->observe([&](const std::string& block, const torch::Tensor& output) { outputs[block] = output; });
+  const torch::NoGradGuard no_grad;
+  unet->forward(named("unet_small.x", {2, 12, 32, 96}, Kind::kNormal), golden("t"));
+  ASSERT_EQ(outputs.size(), order.size());
+  const torch::Tensor stats = golden("block_stats");
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    ASSERT_TRUE(outputs.contains(order[i])) << order[i];
+    const torch::Tensor o = outputs.at(order[i]).to(torch::kFloat64), want = stats[static_cast<std::int64_t>(i)];
+    const double scale = want[1].item<double>();  // the deviation
+    const double got[] = {o.mean().item<double>(), o.std(false).item<double>(), o.min().item<double>(), o.max().item<double>()};
+    for (std::int64_t k = 0; k < 4; ++k) EXPECT_NEAR(got[k], want[k].item<double>(), 1e-4 * scale) << order[i] << " " << k;
+    EXPECT_NEAR(o.norm().item<double>(), want[4].item<double>(), 1e-5 * want[4].item<double>()) << order[i];
+  }
+  EXPECT_LT(worst(outputs.at("mid_blocks"), golden("block_mid")), 2e-5);
+  EXPECT_LT(worst(outputs.at("in_blocks.1").slice(2, 0, 32, 4).slice(3, 0, 96, 4), golden("block_in1")), 2e-5);
+  EXPECT_LT(worst(outputs.at("in_blocks.9"), golden("block_in9")), 2e-5);
+}
+
 TEST(UNet, TheBatchDoesNotMixItsImages) {
   const Golden golden("b_unet_small.npz");
   auto unet = recorded_unet();

@@ -298,18 +298,25 @@ Tensor UNet::with_prior(const Tensor& x, const Tensor& t, const std::function<Te
 
 Tensor UNet::run_network(const Tensor& x, const Tensor& t, const Tensor& estimate) {
   const Tensor embedding = embed_time(t);
+  const auto seen = [&](const std::string& block, const Tensor& output) {
+    if (observer_) observer_(block, output);
+  };
   std::vector<Tensor> skips;
   Tensor h = estimate.defined() ? torch::cat({x, estimate}, 1) : x;
   if (precision_ == Precision::kBfloat16) h = h.to(torch::kBFloat16, false, false, torch::MemoryFormat::ChannelsLast);
   for (const auto& block : *in_blocks_) {
     h = run(static_cast<Block&>(*block).parts, h, embedding);
+    seen("in_blocks." + std::to_string(skips.size()), h);
     skips.push_back(h);
   }
   std::vector<std::shared_ptr<nn::Module>> middle;
   for (const auto& part : *mid_blocks_) middle.push_back(part);
   h = run(middle, h, embedding);
+  seen("mid_blocks", h);
   for (const auto& block : *out_blocks_) {
+    const std::size_t place = in_blocks_->size() - skips.size();
     h = run(static_cast<Block&>(*block).parts, torch::cat({h, skips.back()}, 1), embedding);
+    seen("out_blocks." + std::to_string(place), h);
     skips.pop_back();
   }
   auto& head = static_cast<Head&>(*out_);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "layeravatar/diffusion/mixture_prior.h"
@@ -44,6 +45,9 @@ class UNet : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
   /// What every block sees of the step: [B] -> [B, 4 * base_channels], without a final activation.
   torch::Tensor embed_time(const torch::Tensor& t);
+  /// Called by `forward` with the name and output of every block, "in_blocks.0" and so on, "mid_blocks", "out_blocks.0"; empty: nobody looks.
+  using Observer = std::function<void(const std::string& block, const torch::Tensor& output)>;
+  void observe(Observer observer) { observer_ = std::move(observer); }
   void set_precision(Precision precision) { precision_ = precision; }
   [[nodiscard]] Precision precision() const { return precision_; }
   /// The output from what `network` makes of x and the prior's estimate of x0, which is undefined without a prior.
@@ -57,6 +61,7 @@ class UNet : public torch::nn::Module {
   [[nodiscard]] torch::Tensor run_network(const torch::Tensor& x, const torch::Tensor& t, const torch::Tensor& estimate);
 
   UNetConfig config_;
+  Observer observer_;
   Precision precision_ = Precision::kFloat32;
   torch::nn::ModuleList in_blocks_, mid_blocks_, out_blocks_;
   std::shared_ptr<torch::nn::Module> time_embedding_, out_;
