@@ -319,6 +319,13 @@ TEST(TvLoss, RecordedValueAndGradient) {
       expect_near(got, expected, 2e-5, run);
     }
   }
+  for (const auto& [name, power] : {std::pair{"tv.p1", 1.0}, {"tv.p1.5", 1.5}, {"tv.p2", 2.0}}) {
+    torch::Tensor in = get("tv.in").requires_grad_(true);
+    const torch::Tensor value = total_variation(in, power);
+    value.backward();
+    EXPECT_NEAR(value.item<double>(), get(name).item<double>(), 1e-5 * get(name).item<double>()) << name;
+    expect_near(in.grad(), get(name + std::string(".grad")), 2e-5, name);
+  }
   // Another size: three channels as the opacity of three planes.
   const torch::Tensor small = get("tv.in");
   torch::Tensor opacity = torch::zeros({2, 13, 7, 27});

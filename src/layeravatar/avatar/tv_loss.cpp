@@ -47,4 +47,12 @@ torch::Tensor tv_loss(const torch::Tensor& map) {
   return TvFunction::apply(map.contiguous());
 }
 
+torch::Tensor total_variation(const torch::Tensor& planes, double power) {
+  tensor::expect_shape(planes, {-1, -1, -1, -1}, "planes");
+  LAV_CHECK(power >= 1, "a power of at least 1");
+  constexpr double kLeast = 1e-24;  // the root has no slope at zero
+  const auto square = [&](std::int64_t axis, const std::vector<std::int64_t>& pad) { return at::constant_pad_nd(at::diff(planes, 1, axis), pad).square(); };
+  return (square(3, {0, 1}) + square(2, {0, 0, 0, 1})).clamp_min(kLeast).pow(power / 2).mean();
+}
+
 }  // namespace layeravatar::avatar

@@ -8,4 +8,8 @@ namespace layeravatar::avatar {
 /// channels weighted 1 (opacity), 2 (offset), 0 (rgb), 0 (scale), 2 (rotation) before; none across the planes' seams.
 torch::Tensor tv_loss(const torch::Tensor& map);
 
+/// Of any planes [S, C, h, w] and any power p >= 1, the release's option: the mean of (dx^2 + dy^2)^(p / 2) over the values, where dx and dy
+/// are the forward differences, zero behind the last column and row.
+torch::Tensor total_variation(const torch::Tensor& planes, double power);
+
 }  // namespace layeravatar::avatar
