@@ -26,7 +26,7 @@ struct Usual {
   int steps, official_steps, order;
 };
 constexpr Usual kUsual[] = {{"ddim", "uniform", 25, 50, 0}, {"ddpm", "uniform", 25, 50, 0}, {"dpmpp", "logsnr", 15, 20, 2}, {"unipc", "logsnr", 12, 15, 3}};
-constexpr const char *kUsualSampler = "unipc", *kUsualOfficialSampler = "ddim";
+constexpr const char* kUsualSampler = "ddim";
 
 constexpr std::pair<const char*, diffusion::Spacing> kSpacings[] = {
     {"uniform", diffusion::Spacing::kUniform}, {"logsnr", diffusion::Spacing::kLogSnr}, {"quadratic", diffusion::Spacing::kQuadratic}};
@@ -68,7 +68,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
 
 SamplingOptions usual_sampling(const Studio& s, SamplingOptions o) {
   const bool official = s.config.profile == "official";
-  if (o.sampler.empty()) o.sampler = official || o.eta > 0 ? kUsualOfficialSampler : kUsualSampler;
+  if (o.sampler.empty()) o.sampler = kUsualSampler;
   const auto usual = std::find_if(std::begin(kUsual), std::end(kUsual), [&](const Usual& u) { return o.sampler == u.sampler; });
   if (usual == std::end(kUsual)) throw Error(ErrorKind::kConfig, fmt::format("sampler = {}, must be ddim, ddpm, dpmpp or unipc", o.sampler));
   if (o.spacing.empty()) o.spacing = usual->spacing;

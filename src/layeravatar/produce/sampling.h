@@ -22,8 +22,8 @@ struct SamplingOptions {
   std::function<void(int, int)> progress;
 };
 
-/// The options with what was left open filled in. With an official pack the release's own: ddim, 50 uniform steps. With a default
-/// pack what `layeravatar samplers` found (docs/performance.md). Throws Error(kConfig) for an unknown name or a number out of range.
+/// The options with what was left open filled in: ddim with 25 uniform steps, 50 as the release does with an official pack; fewer of the
+/// others (docs/performance.md). Throws Error(kConfig) for an unknown name or a number out of range.
 SamplingOptions usual_sampling(const Studio& studio, SamplingOptions options);
 
 /// The initial noise of a seed, [12, h, 3h].
