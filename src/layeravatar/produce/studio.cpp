@@ -93,15 +93,15 @@ torch::Tensor label_map(const splat::RenderOutputs& o) {
 }
 
 io::Image panels(const splat::RenderOutputs& o) {
-  std::vector<io::Image> parts = {picture(o.full)};
-  for (int c = 0; c < 5; ++c) parts.push_back(picture(o.components[c]));
+  std::vector<torch::Tensor> parts = {o.full};
+  for (int c = 0; c < 5; ++c) parts.push_back(o.components[c]);
   torch::Tensor palette = torch::empty({6, 3});
   for (std::int64_t label = 0; label < 6; ++label)
     for (std::int64_t k = 0; k < 3; ++k)
       palette[label][k] = io::kLabelColours[static_cast<std::size_t>(label)][static_cast<std::size_t>(k)] / 255.0F;
   const torch::Tensor labels = label_map(o).to(torch::kInt64);
-  parts.push_back(picture(palette.index_select(0, labels.flatten()).reshape({labels.size(0), labels.size(1), 3}).permute({2, 0, 1}).contiguous()));
-  return tile(parts, static_cast<int>(parts.size()));
+  parts.push_back(palette.index_select(0, labels.flatten()).reshape({labels.size(0), labels.size(1), 3}).permute({2, 0, 1}));
+  return picture_row(parts);
 }
 
 io::Image tile(const std::vector<io::Image>& images, int columns) {
