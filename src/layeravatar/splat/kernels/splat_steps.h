@@ -16,11 +16,11 @@ inline constexpr float kNearDepth = 0.2F;
 inline constexpr float kViewLimit = 1.3F;  // times the tangent of the half field of view
 inline constexpr float kDilation = 0.3F;   // pixels squared
 
-/// Sums over the pixels of one tile, or of a whole splat: with v = dL/d(exponent) and d = mean - pixel.
-struct alignas(16) SlotGradient {
+/// Sums over the pixels of one tile, or of a whole splat: with v = dL/d(exponent) and d = mean - pixel. One cache line.
+struct alignas(64) SlotGradient {
   float x = 0, y = 0, xx = 0, xy = 0;                // v d, v d d
   float yy = 0, opacity = 0, depth = 0, r = 0;
-  float g = 0, b = 0, unused[2] = {};
+  float g = 0, b = 0, unused[6] = {};
   SlotGradient& operator+=(const SlotGradient& o) {
     x += o.x, y += o.y, xx += o.xx, xy += o.xy, yy += o.yy, opacity += o.opacity, depth += o.depth;
     r += o.r, g += o.g, b += o.b;
@@ -29,6 +29,13 @@ struct alignas(16) SlotGradient {
   [[nodiscard]] bool is_zero() const {
     return x == 0 && y == 0 && xx == 0 && xy == 0 && yy == 0 && opacity == 0 && depth == 0 && r == 0 && g == 0 && b == 0;
   }
+};
+
+/// Gradients as the tiles leave them, in the order of their lists, so that no line is written from two places; a splat finds its own by slot.
+struct SplatSums {
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  PooledArray<SlotGradient> of_pair;  // [pairs]; set where `place` points
+  PooledArray<std::uint32_t> place;   // [slots] number of the pair, or kNone where it moves nothing
 };
 
 /// One tile's place in the image.
@@ -52,7 +59,6 @@ Float* plane_at(Float* images, int index, const SplatInput& in, const TilePlace&
 
 void project(const SplatInput& input, SplatScratch& scratch, std::int64_t begin, std::int64_t end);
 void project_and_sort(const SplatInput& input, SplatScratch& scratch);
-void screen_to_world(const SplatInput& input, const SplatScratch& scratch, const SlotGradient* slots,
-                     const SplatGradients& out);
+void screen_to_world(const SplatInput& input, const SplatScratch& scratch, const SplatSums& sums, const SplatGradients& out);
 
 }  // namespace layeravatar::splat

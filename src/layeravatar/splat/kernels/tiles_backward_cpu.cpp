@@ -194,7 +194,7 @@ HWY_INLINE void add_blocks(const ProjectedSplat& s, const TilePlace& tile, std::
 }
 
 void backward_tile(const SplatInput& in, const SplatImages& images, const SplatScratch& s,
-                   const SplatImageGradients& grad, std::int64_t tile_index, SlotGradient* slots) {
+                   const SplatImageGradients& grad, std::int64_t tile_index, const SplatSums& sums) {
   const std::uint32_t begin = s.tile_start[static_cast<std::size_t>(tile_index)];
   const std::uint32_t end = s.tile_start[static_cast<std::size_t>(tile_index) + 1];
   if (begin == end) return;
@@ -207,13 +207,13 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
   std::uint32_t live[kOutputs];  // blocks in which an output goes on
   for (int o = 0; o < kOutputs; ++o)
     live[o] = drawn[o] && load_output(in, images, grad, tile, blocks, o) ? (1U << kBlocks) - 1 : 0;
-  const auto slot_of = [&](std::uint32_t splat_index) HWY_ATTR -> SlotGradient& {
+  const auto place_of_pair = [&](std::uint32_t splat_index) HWY_ATTR -> std::uint32_t& {
     const SplatTiles& p = s.places[splat_index];
     const int row = tile.y / kTile - p.y0, column = tile.x / kTile - p.x0;
-    return slots[p.first_slot + static_cast<std::uint32_t>(row * (p.x1 - p.x0) + column)];
+    return sums.place[p.first_slot + static_cast<std::uint32_t>(row * (p.x1 - p.x0) + column)];
   };
   const std::uint32_t stop = s.tile_stop[static_cast<std::size_t>(tile_index)];
-  for (std::uint32_t at = stop; at < end; ++at) slot_of(s.pairs[at].splat) = {};
+  for (std::uint32_t at = stop; at < end; ++at) place_of_pair(s.pairs[at].splat) = SplatSums::kNone;
   for (std::uint32_t at = begin; at < stop; ++at) {
     const std::uint32_t ahead = s.pairs[std::min(at + kAhead, stop - 1)].splat;
     hwy::Prefetch(&s.splats[ahead]);
@@ -226,12 +226,9 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
     const ProjectedSplat& splat = s.splats[pair.splat];
     const int own = pair.component < kComponents ? pair.component + 1 : kFull;
     const std::uint32_t live_inner = own == 1 ? live[kInner] : 0, live_own = own == kFull ? 0 : live[own];
-    SlotGradient& slot = slot_of(pair.splat);
     const std::uint32_t touched = pair.blocks & (live[kFull] | live_own | live_inner);
-    if (touched == 0) {
-      slot = {};
-      continue;
-    }
+    place_of_pair(pair.splat) = touched == 0 ? SplatSums::kNone : at;
+    if (touched == 0) continue;
     const V zero = hn::Zero(kLanes);
     Sums sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
     const std::uint32_t with_full = touched & live[kFull], alone = touched & ~live[kFull];
@@ -244,6 +241,7 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
       add_blocks<false, true, true>(splat, tile, alone & live_own & live_inner, blocks, own, sum);
       add_blocks<false, false, true>(splat, tile, alone & ~live_own & live_inner, blocks, own, sum);
     }
+    SlotGradient& slot = sums.of_pair[at];
     store_sums(sum.x, sum.y, sum.xx, sum.xy, &slot.x);
     store_sums(sum.yy, sum.opacity, sum.depth, sum.r, &slot.yy);
     store_sums(sum.g, sum.b, zero, zero, &slot.g);
@@ -260,12 +258,12 @@ HWY_EXPORT(backward_tile);
 
 void splat_backward_cpu(const SplatInput& input, const SplatImages& images, const SplatScratch& scratch,
                         const SplatImageGradients& grad, const SplatGradients& out) {
-  const PooledArray<SlotGradient> slots(scratch.pairs.size());
+  const SplatSums sums{PooledArray<SlotGradient>(scratch.pairs.size()), PooledArray<std::uint32_t>(scratch.pairs.size())};
   const std::int64_t tiles = static_cast<std::int64_t>(scratch.tiles_x) * scratch.tiles_y;
 #pragma omp parallel for schedule(dynamic, 4)
   for (std::int64_t tile = 0; tile < tiles; ++tile)
-    HWY_DYNAMIC_DISPATCH(backward_tile)(input, images, scratch, grad, tile, slots.data());
-  screen_to_world(input, scratch, slots.data(), out);
+    HWY_DYNAMIC_DISPATCH(backward_tile)(input, images, scratch, grad, tile, sums);
+  screen_to_world(input, scratch, sums, out);
 }
 
 }  // namespace layeravatar::splat

@@ -1,119 +1,165 @@
-// The way back of each Gaussian, from screen to world.
+// The way back of the Gaussians, from screen to world, some at a time, for the best instruction set of the machine.
 #include <algorithm>
 #include <cmath>
 
-#include "layeravatar/splat/kernels/splat_kernel.h"
 #include "layeravatar/splat/kernels/splat_steps.h"
 
-namespace layeravatar::splat {
-namespace {
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "layeravatar/splat/kernels/to_world_cpu.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/cache_control.h"
+#include "hwy/highway.h"
 
-// The screen-space quantities of one Gaussian, as project_cpu.cpp has them.
-struct Screen {
-  float q[3];           // camera space
-  float tx, ty;         // limited view offsets times depth
-  bool x_limited, y_limited;
-  float m[2][3];        // J * camera_from_world rotation
-  float a, b, c;        // dilated covariance, pixels squared
+HWY_BEFORE_NAMESPACE();
+namespace layeravatar::splat::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr std::int64_t kGroup = 64;      // Gaussians at a time
+constexpr std::uint32_t kSlotsAhead = 24;
+using Lanes = hn::CappedTag<float, kGroup>;
+using V = hn::Vec<Lanes>;
+
+// One line for each number of a group.
+struct Columns {
+  HWY_ALIGN float x[kGroup], y[kGroup], xx[kGroup], xy[kGroup], yy[kGroup], depth[kGroup];  // sums over all tiles
+  HWY_ALIGN float mean[3][kGroup], covariance[6][kGroup];
+  HWY_ALIGN float mean_gradient[3][kGroup], covariance_gradient[6][kGroup];
 };
 
-void to_screen(const SplatView& view, const float* mean, const float* cov, Screen& s) {
+HWY_INLINE void to_world_lanes(const SplatView& view, std::int64_t at, Columns& columns) {
+  const Lanes lanes;
+  const auto set = [&](float v) HWY_ATTR { return hn::Set(lanes, v); };
+  const auto load = [&](const float* line) HWY_ATTR { return hn::Load(lanes, line + at); };
+  const auto dot = [&](V a0, V b0, V a1, V b1, V a2, V b2) HWY_ATTR {
+    return hn::MulAdd(a0, b0, hn::MulAdd(a1, b1, hn::Mul(a2, b2)));
+  };
   const auto& w = view.camera_from_world;
-  for (int r = 0; r < 3; ++r)
-    s.q[r] = w[4 * r] * mean[0] + w[4 * r + 1] * mean[1] + w[4 * r + 2] * mean[2] + w[4 * r + 3];
-  const float inv = 1.0F / s.q[2];
-  const float limit_x = kViewLimit * static_cast<float>(view.width) / (2 * view.focal);
-  const float limit_y = kViewLimit * static_cast<float>(view.height) / (2 * view.focal);
-  const float ux = s.q[0] * inv, uy = s.q[1] * inv;
-  s.x_limited = ux < -limit_x || ux > limit_x;
-  s.y_limited = uy < -limit_y || uy > limit_y;
-  s.tx = std::clamp(ux, -limit_x, limit_x) * s.q[2];
-  s.ty = std::clamp(uy, -limit_y, limit_y) * s.q[2];
-  const float f = view.focal * inv;
-  const float gx = -f * s.tx * inv, gy = -f * s.ty * inv;
-  for (int k = 0; k < 3; ++k) {
-    s.m[0][k] = f * w[k] + gx * w[8 + k];
-    s.m[1][k] = f * w[4 + k] + gy * w[8 + k];
+  const V one = set(1.0F), two = set(2.0F);
+
+  // The screen-space quantities, as project_cpu.cpp has them.
+  V q[3];
+  for (std::size_t r = 0; r < 3; ++r)
+    q[r] = hn::Add(dot(set(w[4 * r]), load(columns.mean[0]), set(w[4 * r + 1]), load(columns.mean[1]), set(w[4 * r + 2]), load(columns.mean[2])),
+                   set(w[4 * r + 3]));
+  const V inv = hn::Div(one, q[2]), f = hn::Mul(set(view.focal), inv);
+  V m[2][3], tangent[2];
+  hn::Mask<Lanes> free[2];
+  for (std::size_t r = 0; r < 2; ++r) {
+    const V limit = set(kViewLimit * static_cast<float>(r == 0 ? view.width : view.height) / (2 * view.focal));
+    const V u = hn::Mul(q[r], inv);
+    free[r] = hn::Le(hn::Abs(u), limit);
+    tangent[r] = hn::Min(hn::Max(u, hn::Neg(limit)), limit);
+    const V g = hn::Neg(hn::Mul(f, tangent[r]));
+    for (std::size_t k = 0; k < 3; ++k) m[r][k] = hn::MulAdd(f, set(w[4 * r + k]), hn::Mul(g, set(w[8 + k])));
   }
-  float ms[2][3];
+  V cov[6];
+  for (int e = 0; e < 6; ++e) cov[e] = load(columns.covariance[e]);
+  V ms[2][3];
   for (int r = 0; r < 2; ++r) {
-    ms[r][0] = s.m[r][0] * cov[0] + s.m[r][1] * cov[1] + s.m[r][2] * cov[2];
-    ms[r][1] = s.m[r][0] * cov[1] + s.m[r][1] * cov[3] + s.m[r][2] * cov[4];
-    ms[r][2] = s.m[r][0] * cov[2] + s.m[r][1] * cov[4] + s.m[r][2] * cov[5];
+    ms[r][0] = dot(m[r][0], cov[0], m[r][1], cov[1], m[r][2], cov[2]);
+    ms[r][1] = dot(m[r][0], cov[1], m[r][1], cov[3], m[r][2], cov[4]);
+    ms[r][2] = dot(m[r][0], cov[2], m[r][1], cov[4], m[r][2], cov[5]);
   }
-  const auto dot = [](const float* x, const float* y) { return x[0] * y[0] + x[1] * y[1] + x[2] * y[2]; };
-  s.a = dot(ms[0], s.m[0]) + kDilation;
-  s.b = dot(ms[0], s.m[1]);
-  s.c = dot(ms[1], s.m[1]) + kDilation;
+  const V a = hn::Add(dot(ms[0][0], m[0][0], ms[0][1], m[0][1], ms[0][2], m[0][2]), set(kDilation));
+  const V b = dot(ms[0][0], m[1][0], ms[0][1], m[1][1], ms[0][2], m[1][2]);
+  const V c = hn::Add(dot(ms[1][0], m[1][0], ms[1][1], m[1][1], ms[1][2], m[1][2]), set(kDilation));
+  const V det = hn::NegMulAdd(b, b, hn::Mul(a, c)), k2 = hn::Div(one, hn::MulAdd(det, det, set(1e-7F)));
+
+  // Sums over conic entries; the mixed one is half of the true derivative, as section 9.1 defines it.
+  const V half = set(-0.5F), ga = hn::Mul(half, load(columns.xx)), gb = hn::Mul(half, load(columns.xy)), gc = hn::Mul(half, load(columns.yy));
+  const V b2 = hn::Mul(two, b), less = hn::NegMulAdd(a, c, det);  // det - a c
+  const V la = hn::Mul(k2, hn::MulAdd(less, gc, hn::Mul(c, hn::MulSub(b2, gb, hn::Mul(c, ga)))));
+  const V lc = hn::Mul(k2, hn::MulAdd(less, ga, hn::Mul(a, hn::MulSub(b2, gb, hn::Mul(a, gc)))));
+  const V lb = hn::Mul(hn::Mul(two, k2), hn::NegMulAdd(hn::MulAdd(b2, b, det), gb, hn::Mul(b, hn::MulAdd(c, ga, hn::Mul(a, gc)))));
+  constexpr int kRow[6] = {0, 0, 0, 1, 1, 2}, kColumn[6] = {0, 1, 2, 1, 2, 2};
+  for (int e = 0; e < 6; ++e) {
+    const int r = kRow[e], k = kColumn[e];
+    const V first = hn::Mul(m[0][r], m[0][k]), last = hn::Mul(m[1][r], m[1][k]);
+    const V mixed = hn::MulAdd(m[0][r], m[1][k], hn::Mul(m[0][k], m[1][r]));
+    const V share = set(r == k ? 1.0F : 2.0F);
+    const V g = hn::MulAdd(hn::Mul(share, first), la, hn::MulAdd(hn::Mul(hn::Mul(set(0.5F), share), mixed), lb, hn::Mul(hn::Mul(share, last), lc)));
+    hn::Store(g, lanes, columns.covariance_gradient[e] + at);
+  }
+  const auto along = [&](int r, std::size_t row) HWY_ATTR {
+    const V own = hn::Mul(two, r == 0 ? la : lc);
+    V u[3];
+    for (int k = 0; k < 3; ++k) u[k] = hn::MulAdd(ms[r][k], own, hn::Mul(ms[1 - r][k], lb));
+    return dot(u[0], set(w[4 * row]), u[1], set(w[4 * row + 1]), u[2], set(w[4 * row + 2]));
+  };
+  const V j00 = along(0, 0), j02 = along(0, 2), j11 = along(1, 1), j12 = along(1, 2), fz2 = hn::Mul(f, inv);
+  V grad[3];
+  grad[0] = hn::IfThenElseZero(free[0], hn::Neg(hn::Mul(fz2, j02)));
+  grad[1] = hn::IfThenElseZero(free[1], hn::Neg(hn::Mul(fz2, j12)));
+  grad[2] = hn::Mul(fz2, hn::MulSub(two, hn::MulAdd(tangent[0], j02, hn::Mul(tangent[1], j12)), hn::Add(j00, j11)));
+  // Pixel position f q / (z + 1e-7).
+  const V by_x = load(columns.x), by_y = load(columns.y), inverse_det = hn::Div(one, det);
+  const V mean_x = hn::Mul(hn::MulSub(b, by_y, hn::Mul(c, by_x)), inverse_det), mean_y = hn::Mul(hn::MulSub(b, by_x, hn::Mul(a, by_y)), inverse_det);
+  const V inverse = hn::Div(one, hn::Add(q[2], set(1e-7F))), scale = hn::Mul(set(view.focal), inverse);
+  grad[0] = hn::MulAdd(mean_x, scale, grad[0]);
+  grad[1] = hn::MulAdd(mean_y, scale, grad[1]);
+  grad[2] = hn::Add(grad[2], hn::NegMulAdd(hn::Mul(scale, inverse), hn::MulAdd(mean_x, q[0], hn::Mul(mean_y, q[1])), load(columns.depth)));
+  for (std::size_t k = 0; k < 3; ++k)
+    hn::Store(dot(set(w[k]), grad[0], set(w[4 + k]), grad[1], set(w[8 + k]), grad[2]), lanes, columns.mean_gradient[k] + at);
 }
 
-}  // namespace
-
-void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const SlotGradient* slots,
-                     const SplatGradients& out) {
-  const auto& w = in.view.camera_from_world;
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < in.count; ++i) {
-    float* grad_mean = out.means + 3 * i;
-    float* grad_cov = out.covariances + 6 * i;
-    std::fill(grad_mean, grad_mean + 3, 0.0F);
-    std::fill(grad_cov, grad_cov + 6, 0.0F);
-    std::fill(out.colours + 3 * i, out.colours + 3 * i + 3, 0.0F);
-    out.opacities[i] = 0.0F;
+// Gaussians first..first + count, at most kGroup.
+void to_world_group(const SplatInput& in, const SplatScratch& scratch, const SplatSums& sums, const SplatGradients& out, std::int64_t first, std::int64_t count) {
+  Columns columns;
+  bool seen[kGroup];
+  bool any = false;
+  const auto slots = static_cast<std::uint32_t>(sums.place.size());
+  for (std::int64_t k = 0; k < count; ++k) {
+    const std::int64_t i = first + k;
     const SplatTiles& p = scratch.places[static_cast<std::size_t>(i)];
-    if (!p.visible) continue;
     SlotGradient g{};
-    const int pairs = (p.x1 - p.x0) * (p.y1 - p.y0);
-    for (int k = 0; k < pairs; ++k) g += slots[p.first_slot + static_cast<std::uint32_t>(k)];
-    if (g.is_zero()) continue;  // hidden
+    if (p.visible) {
+      const std::uint32_t end = p.first_slot + static_cast<std::uint32_t>((p.x1 - p.x0) * (p.y1 - p.y0));
+      for (std::uint32_t slot = p.first_slot; slot < end; ++slot) {
+        if (const std::uint32_t ahead = sums.place[std::min(slot + kSlotsAhead, slots - 1)]; ahead != SplatSums::kNone) hwy::Prefetch(&sums.of_pair[ahead]);
+        if (const std::uint32_t at = sums.place[slot]; at != SplatSums::kNone) g += sums.of_pair[at];
+      }
+    }
+    seen[k] = !g.is_zero();
+    any |= seen[k];
+    columns.x[k] = g.x, columns.y[k] = g.y, columns.xx[k] = g.xx, columns.xy[k] = g.xy, columns.yy[k] = g.yy, columns.depth[k] = g.depth;
     out.colours[3 * i] = g.r, out.colours[3 * i + 1] = g.g, out.colours[3 * i + 2] = g.b;
     out.opacities[i] = g.opacity;
-    Screen s;
-    to_screen(in.view, in.means + 3 * i, in.covariances + 6 * i, s);
-    const float det = s.a * s.c - s.b * s.b;
-    const float k2 = 1.0F / (det * det + 1e-7F);
-    // Sums over conic entries; the mixed one is half of the true derivative, as section 9.1 defines it.
-    const float ga = -0.5F * g.xx, gb = -0.5F * g.xy, gc = -0.5F * g.yy;
-    const float la = k2 * (-s.c * s.c * ga + 2 * s.b * s.c * gb + (det - s.a * s.c) * gc);
-    const float lc = k2 * (-s.a * s.a * gc + 2 * s.a * s.b * gb + (det - s.a * s.c) * ga);
-    const float lb = 2 * k2 * (s.b * s.c * ga - (det + 2 * s.b * s.b) * gb + s.a * s.b * gc);
-    const float* m0 = s.m[0];
-    const float* m1 = s.m[1];
-    constexpr int kRow[6] = {0, 0, 0, 1, 1, 2}, kColumn[6] = {0, 1, 2, 1, 2, 2};
-    for (int e = 0; e < 6; ++e) {
-      const int r = kRow[e], c = kColumn[e];
-      grad_cov[e] = r == c ? m0[r] * m0[r] * la + m0[r] * m1[r] * lb + m1[r] * m1[r] * lc
-                           : 2 * m0[r] * m0[c] * la + (m0[r] * m1[c] + m0[c] * m1[r]) * lb + 2 * m1[r] * m1[c] * lc;
-    }
-    const float* cov = in.covariances + 6 * i;
-    float u[2][3];
-    constexpr int kPacked[3][3] = {{0, 1, 2}, {1, 3, 4}, {2, 4, 5}};
-    for (int k = 0; k < 3; ++k) {
-      float s0 = 0, s1 = 0;
-      for (int r = 0; r < 3; ++r) {
-        s0 += m0[r] * cov[kPacked[r][k]];
-        s1 += m1[r] * cov[kPacked[r][k]];
-      }
-      u[0][k] = 2 * s0 * la + s1 * lb;
-      u[1][k] = 2 * s1 * lc + s0 * lb;
-    }
-    const auto along = [&](const float* x, int row) {
-      return x[0] * w[4 * row] + x[1] * w[4 * row + 1] + x[2] * w[4 * row + 2];
-    };
-    const float j00 = along(u[0], 0), j02 = along(u[0], 2), j11 = along(u[1], 1), j12 = along(u[1], 2);
-    const float z = s.q[2], f = in.view.focal, fz2 = f / (z * z);
-    float grad_q[3];
-    grad_q[0] = s.x_limited ? 0.0F : -fz2 * j02;
-    grad_q[1] = s.y_limited ? 0.0F : -fz2 * j12;
-    grad_q[2] = -fz2 * (j00 + j11) + 2 * fz2 / z * (s.tx * j02 + s.ty * j12);
-    // Pixel position f q / (z + 1e-7).
-    const float mean_x = (s.b * g.y - s.c * g.x) / det, mean_y = (s.b * g.x - s.a * g.y) / det;
-    const float inverse = 1.0F / (z + 1e-7F);
-    grad_q[0] += mean_x * f * inverse;
-    grad_q[1] += mean_y * f * inverse;
-    grad_q[2] += g.depth - f * inverse * inverse * (mean_x * s.q[0] + mean_y * s.q[1]);
-    for (int k = 0; k < 3; ++k) grad_mean[k] = w[k] * grad_q[0] + w[4 + k] * grad_q[1] + w[8 + k] * grad_q[2];
   }
+  if (!any) {
+    std::fill_n(out.means + 3 * first, 3 * count, 0.0F);
+    std::fill_n(out.covariances + 6 * first, 6 * count, 0.0F);
+    return;
+  }
+  for (float* line : {columns.x, columns.y, columns.xx, columns.xy, columns.yy, columns.depth}) std::fill(line + count, line + kGroup, 0.0F);
+  for (std::int64_t k = 0; k < kGroup; ++k) {
+    const std::int64_t i = first + std::min(k, count - 1);  // beyond the end: the last again
+    for (int e = 0; e < 3; ++e) columns.mean[e][k] = in.means[3 * i + e];
+    for (int e = 0; e < 6; ++e) columns.covariance[e][k] = in.covariances[6 * i + e];
+  }
+  constexpr std::int64_t kStep = hn::MaxLanes(Lanes());
+  for (std::int64_t at = 0; at < count; at += kStep) to_world_lanes(in.view, at, columns);
+  for (std::int64_t k = 0; k < count; ++k) {
+    const std::int64_t i = first + k;
+    for (int e = 0; e < 3; ++e) out.means[3 * i + e] = seen[k] ? columns.mean_gradient[e][k] : 0.0F;
+    for (int e = 0; e < 6; ++e) out.covariances[6 * i + e] = seen[k] ? columns.covariance_gradient[e][k] : 0.0F;
+  }
+}
+
+}  // namespace layeravatar::splat::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace layeravatar::splat {
+
+HWY_EXPORT(to_world_group);
+
+void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const SplatSums& sums, const SplatGradients& out) {
+  constexpr std::int64_t kGroup = 64;
+  const std::int64_t groups = (in.count + kGroup - 1) / kGroup;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t group = 0; group < groups; ++group)
+    HWY_DYNAMIC_DISPATCH(to_world_group)(in, scratch, sums, out, group * kGroup, std::min(kGroup, in.count - group * kGroup));
 }
 
 }  // namespace layeravatar::splat
+#endif
