@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <limits>
+#include <memory>
 #include <string_view>
 
 #include "layeravatar/body/joint_names.h"
-#include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/mapped_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/safetensors.h"
 #include "layeravatar/io/sha1.h"
@@ -87,6 +89,22 @@ void put_weights(io::ArrayMap& out, const std::string& name, const std::vector<f
   out[name] = Reals{storage}(values, {static_cast<std::int64_t>(values.size()) / kJoints, kJoints});
 }
 
+// The exponent's bits of no element are all one. Doubles, that no pack holds, are left to LibTorch.
+bool finite(const io::Array& array) {
+  const auto below = [&]<class Word>(Word exponent) {
+    const auto* const words = reinterpret_cast<const Word*>(array.data.data());
+    bool good = true;
+    for (std::size_t i = 0; i < array.count(); ++i) good &= (words[i] & exponent) != exponent;
+    return good;
+  };
+  switch (array.dtype) {
+    case io::DType::kF16: return below(std::uint16_t{0x7C00});
+    case io::DType::kBF16: return below(std::uint16_t{0x7F80});
+    case io::DType::kF32: return below(std::uint32_t{0x7F800000});
+    default: return torch::isfinite(layeravatar::tensor::share_tensor(array)).all().item<bool>();
+  }
+}
+
 // Named access with checks.
 struct Reader {
   const io::ArrayMap& arrays;
@@ -144,8 +162,8 @@ struct Reader {
   [[nodiscard]] Tensors part(const std::string& prefix) const {
     Tensors out;
     for (auto it = arrays.lower_bound(prefix); it != arrays.end() && it->first.starts_with(prefix); ++it) {
-      const torch::Tensor t = layeravatar::tensor::to_tensor(it->second);
-      if (t.is_floating_point() && !torch::isfinite(t).all().item<bool>())
+      const torch::Tensor t = layeravatar::tensor::share_tensor(it->second);
+      if (t.is_floating_point() && !finite(it->second))
         reject(file, fmt::format("tensor '{}' contains non-finite numbers", it->first));
       out[it->first.substr(prefix.size())] = t.is_floating_point() ? t.to(torch::kFloat32) : t;
     }
@@ -242,15 +260,16 @@ void write_pack(const std::filesystem::path& path, const ModelPack& pack, Storag
 
 ModelPack read_pack(const std::filesystem::path& path) {
   const std::string file = path.string();
-  const std::string bytes = read_file(path);
-  const io::SafeTensors in = io::parse_safetensors(bytes, file);
+  const auto mapped = std::make_shared<const MappedFile>(path);
+  const io::SafeTensors in = io::parse_safetensors(mapped->bytes(), file, mapped);
   const auto format = in.metadata.find("format");
   if (format == in.metadata.end() || format->second != kFormat || !in.metadata.contains("config"))
     reject(file, fmt::format("not a model pack; expected format '{}'", kFormat));
   ModelPack out;
-  out.hash = io::sha1_hex(bytes);
+  std::future<std::string> hash = std::async(std::launch::async, [mapped] { return io::sha1_hex(mapped->bytes()); });
   out.config = PackConfig::from_json(in.metadata.at("config"), file);
   const Reader reader{in.tensors, file};
+  std::future<Tensors> unet = std::async(std::launch::async, [&reader] { return reader.part("diffusion_ema.denoising."); });
   for (const auto& [name, array] : in.tensors)
     if (std::none_of(std::begin(kParts), std::end(kParts), [&](auto part) { return name.starts_with(part); }))
       reject(file, fmt::format("unknown tensor '{}'", name));
@@ -282,7 +301,7 @@ ModelPack read_pack(const std::filesystem::path& path) {
     reject(file, e.what());
   }
   out.decoder = reader.part("decoder_ema.");
-  out.unet = reader.part("diffusion_ema.denoising.");
+  out.unet = unet.get();
   if (out.decoder.empty()) reject(file, "the decoder's tensors are missing");
   if (in.tensors.contains("betas.weight")) {
     out.betas.weight = reader.tensor("betas.weight", {10, kPoolRows * kPoolColumns * 12});
@@ -293,6 +312,7 @@ ModelPack read_pack(const std::filesystem::path& path) {
     if (!(var.item<float>() > 0)) reject(file, "tensor 'code_activation.running_var'; expected a positive number");
     out.activation.set_statistics(reader.tensor("code_activation.running_mean", {1}), var);
   }
+  out.hash = hash.get();
   return out;
 }
 

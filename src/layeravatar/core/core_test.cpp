@@ -1,10 +1,14 @@
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
+#include <thread>
 
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/core/mapped_file.h"
 
 namespace layeravatar {
 namespace {
@@ -64,6 +68,35 @@ TEST_F(AtomicFileTest, MissingFolderIsAnOutputErrorThatNamesTheFile) {
   } catch (const Error& e) {
     EXPECT_EQ(e.kind(), ErrorKind::kOutput);
     EXPECT_NE(std::string(e.what()).find("a.txt: cannot create: "), std::string::npos) << e.what();
+  }
+}
+
+TEST_F(AtomicFileTest, MappedFileHoldsTheContentThatItHadAndKeepsWritesToItself) {
+  write_file(folder / "a.txt", "first");
+  const MappedFile mapped(folder / "a.txt");
+  write_file(folder / "a.txt", "second");  // under the same name, another file
+  EXPECT_EQ(mapped.bytes(), "first");
+  const_cast<char&>(mapped.bytes()[0]) = 'F';
+  EXPECT_EQ(mapped.bytes(), "First");
+  EXPECT_EQ(read_file(folder / "a.txt"), "second");
+  write_file(folder / "empty", "");
+  EXPECT_EQ(MappedFile(folder / "empty").bytes(), "");
+}
+
+TEST_F(AtomicFileTest, MappedFileReadsAPipeAndRefusesWhatIsNoFile) {
+  ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(folder / "pipe") << "through a pipe"; });
+  const MappedFile piped(folder / "pipe");
+  writer.join();
+  EXPECT_EQ(piped.bytes(), "through a pipe");
+  for (const fs::path& path : {folder / "none", folder}) {
+    try {
+      const MappedFile file(path);
+      FAIL() << "did not throw";
+    } catch (const Error& e) {
+      EXPECT_EQ(e.kind(), ErrorKind::kInput);
+      EXPECT_NE(std::string(e.what()).find(path.string() + ": cannot open: "), std::string::npos) << e.what();
+    }
   }
 }
 

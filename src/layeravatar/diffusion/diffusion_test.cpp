@@ -10,6 +10,7 @@
 #include "layeravatar/diffusion/recorded_for_test.h"
 #include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/diffusion/training_loss.h"
+#include "layeravatar/nn/named_tensors.h"
 
 namespace layeravatar::diffusion {
 namespace {
@@ -66,6 +67,23 @@ TEST(UNet, ParametersHaveTheRecordedNamesShapesAndOrder) {
     EXPECT_EQ(parameters[i].key(), want[i].first);
     EXPECT_EQ(parameters[i].value().sizes().vec(), want[i].second) << want[i].first;
   }
+}
+
+TEST(UNet, UnfilledItHasTheSameTensors) {
+  UNetConfig config;
+  config.image_size = {16, 48};
+  config.base_channels = 16;
+  config.channel_factors = {1, 2};
+  config.attention_res = {8};
+  config.prior_rank = 2;
+  const UNet drawn(config);
+  UNet unfilled(config, Fill::kNone);
+  const auto own = unfilled.named_parameters();
+  ASSERT_EQ(own.size(), drawn.named_parameters().size());
+  for (const auto& p : drawn.named_parameters()) EXPECT_EQ(own[p.key()].sizes(), p.value().sizes()) << p.key();
+  nn::share_named_tensors(unfilled, nn::named_tensors(drawn), "drawn");
+  const torch::Tensor x = torch::rand({1, config.in_channels, 16, 48}), t = torch::full({1}, 500, torch::kInt64);
+  EXPECT_EQ(unfilled.forward(x, t).sizes(), x.sizes());
 }
 
 TEST(UNet, RecordedOutputAndGradients) {

@@ -24,8 +24,30 @@ Tensor normed_silu(const nn::GroupNorm& norm, const Tensor& x) {
   return norm_silu(x, norm->weight.expand({batch, -1}), norm->bias.expand({batch, -1}), norm->options.num_groups());
 }
 
-nn::Conv2d conv3(int in, int out, int stride = 1) {
-  return nn::Conv2d(nn::Conv2dOptions(in, out, 3).padding(1).stride(stride));
+// LibTorch draws the parameters of every layer that it makes: unfilled ones are made from the smallest of their kind.
+template <class Layer, class Options>
+Layer resized(Options options, int out, int in, std::int64_t side = 0) {
+  Layer layer(options);
+  std::vector<std::int64_t> shape{out, in};
+  for (int k = static_cast<int>(layer->weight.dim()); k > 2; --k) shape.push_back(side);
+  layer->weight.set_data(torch::empty(shape));
+  layer->bias.set_data(torch::empty({out}));
+  return layer;
+}
+
+nn::Conv2d conv2(int in, int out, int side, Fill fill, int stride = 1) {
+  const auto options = [&](int from, int to) { return nn::Conv2dOptions(from, to, side).padding(side / 2).stride(stride); };
+  return fill == Fill::kInitial ? nn::Conv2d(options(in, out)) : resized<nn::Conv2d>(options(1, 1), out, in, side);
+}
+
+nn::Conv2d conv3(int in, int out, Fill fill, int stride = 1) { return conv2(in, out, 3, fill, stride); }
+
+nn::Conv1d conv1(int in, int out, Fill fill) {
+  return fill == Fill::kInitial ? nn::Conv1d(nn::Conv1dOptions(in, out, 1)) : resized<nn::Conv1d>(nn::Conv1dOptions(1, 1, 1), out, in, 1);
+}
+
+nn::Linear linear(int in, int out, Fill fill) {
+  return fill == Fill::kInitial ? nn::Linear(in, out) : resized<nn::Linear>(nn::LinearOptions(1, 1), out, in);
 }
 
 // In the type of x; bfloat16 runs with the channels last in memory, where oneDNN is fastest. Its weight gradient reads
@@ -54,7 +76,8 @@ Tensor doubled(const Tensor& x) {
 }
 
 template <class Layer>
-Layer zeroed(Layer layer) {
+Layer zeroed(Layer layer, Fill fill) {
+  if (fill == Fill::kNone) return layer;
   const torch::NoGradGuard no_grad;
   layer->weight.zero_();
   layer->bias.zero_();
@@ -72,21 +95,20 @@ struct Numbered : nn::Module {
 struct TimeEmbedding : nn::Module {
   int half;
   nn::Linear first{nullptr}, second{nullptr};
-  explicit TimeEmbedding(int base) : half(base / 2) {
+  TimeEmbedding(int base, Fill fill) : half(base / 2) {
     auto blocks = register_module("blocks", std::make_shared<Numbered>());
-    first = blocks->add(0, nn::Linear(base, 4 * base));
-    second = blocks->add(2, nn::Linear(4 * base, 4 * base));
+    first = blocks->add(0, linear(base, 4 * base, fill));
+    second = blocks->add(2, linear(4 * base, 4 * base, fill));
   }
   Tensor forward(const Tensor& t) { return second->forward(torch::silu(first->forward(sinusoidal_embedding(t, half)))); }
 };
 
 struct NormWithEmbedding : nn::Module {
   nn::GroupNorm norm{nullptr};
-  nn::Linear linear{nullptr};
-  NormWithEmbedding(int channels, int embedding) {
+  nn::Linear modulation{nullptr};
+  NormWithEmbedding(int channels, int embedding, Fill fill) {
     norm = register_module("norm", group_norm(channels));
-    linear =
-        register_module("embedding_layer", std::make_shared<Numbered>())->add(1, nn::Linear(embedding, 2 * channels));
+    modulation = register_module("embedding_layer", std::make_shared<Numbered>())->add(1, linear(embedding, 2 * channels, fill));
   }
 };
 
@@ -94,18 +116,18 @@ struct ResBlock : nn::Module {
   nn::GroupNorm norm{nullptr};
   nn::Conv2d first{nullptr}, second{nullptr}, shortcut{nullptr};
   std::shared_ptr<NormWithEmbedding> modulated;
-  ResBlock(int in, int out, int embedding) {
+  ResBlock(int in, int out, int embedding, Fill fill) {
     auto conv_1 = register_module("conv_1", std::make_shared<Numbered>());
     norm = conv_1->add(0, group_norm(in));
-    first = conv_1->add(2, conv3(in, out));
-    modulated = register_module("norm_with_embedding", std::make_shared<NormWithEmbedding>(out, embedding));
-    second = register_module("conv_2", std::make_shared<Numbered>())->add(1, zeroed(conv3(out, out)));
-    if (in != out) shortcut = register_module("shortcut", nn::Conv2d(nn::Conv2dOptions(in, out, 1)));
+    first = conv_1->add(2, conv3(in, out, fill));
+    modulated = register_module("norm_with_embedding", std::make_shared<NormWithEmbedding>(out, embedding, fill));
+    second = register_module("conv_2", std::make_shared<Numbered>())->add(1, zeroed(conv3(out, out, fill), fill));
+    if (in != out) shortcut = register_module("shortcut", conv2(in, out, 1, fill));
   }
   Tensor forward(const Tensor& x, const Tensor& embedding) {
     Tensor u = convolve(first, normed_silu(norm, x));
     // (gamma n + beta) (1 + a) + b = gamma (1 + a) n + beta (1 + a) + b
-    const std::vector<Tensor> both = modulated->linear->forward(torch::silu(embedding)).chunk(2, 1);
+    const std::vector<Tensor> both = modulated->modulation->forward(torch::silu(embedding)).chunk(2, 1);
     const Tensor gain = both[0] + 1.0;
     const nn::GroupNorm& inner = modulated->norm;
     u = convolve(second, norm_silu(u, inner->weight * gain, torch::addcmul(both[1], inner->bias.expand_as(gain), gain),
@@ -118,10 +140,10 @@ struct Attention : nn::Module {
   int heads;
   nn::GroupNorm norm{nullptr};
   nn::Conv1d qkv{nullptr}, proj{nullptr};
-  Attention(int channels, int head_count) : heads(head_count) {
+  Attention(int channels, int head_count, Fill fill) : heads(head_count) {
     norm = register_module("norm", group_norm(channels));
-    qkv = register_module("qkv", nn::Conv1d(nn::Conv1dOptions(channels, 3 * channels, 1)));
-    proj = register_module("proj", zeroed(nn::Conv1d(nn::Conv1dOptions(channels, channels, 1))));
+    qkv = register_module("qkv", conv1(channels, 3 * channels, fill));
+    proj = register_module("proj", zeroed(conv1(channels, channels, fill), fill));
   }
   Tensor forward(const Tensor& x) {
     const std::int64_t batch = x.size(0), channels = x.size(1);
@@ -139,19 +161,19 @@ struct Attention : nn::Module {
 
 struct Down : nn::Module {
   nn::Conv2d conv{nullptr};
-  explicit Down(int channels) { conv = register_module("downsample", conv3(channels, channels, 2)); }
+  Down(int channels, Fill fill) { conv = register_module("downsample", conv3(channels, channels, fill, 2)); }
 };
 
 struct Up : nn::Module {
   nn::Conv2d conv{nullptr};
-  explicit Up(int channels) { conv = register_module("conv", conv3(channels, channels)); }
+  Up(int channels, Fill fill) { conv = register_module("conv", conv3(channels, channels, fill)); }
 };
 
 struct Head : nn::Module {
   nn::Conv2d conv{nullptr};
   nn::GroupNorm gn{nullptr};
-  Head(int in, int out) {
-    conv = register_module("conv", zeroed(conv3(in, out)));
+  Head(int in, int out, Fill fill) {
+    conv = register_module("conv", zeroed(conv3(in, out, fill), fill));
     gn = register_module("gn", group_norm(in));
   }
 };
@@ -213,7 +235,7 @@ void UNetConfig::check() const {
   }
 }
 
-UNet::UNet(const UNetConfig& config) : config_(config) {
+UNet::UNet(const UNetConfig& config, Fill fill) : config_(config) {
   config.check();
   const int base = config.base_channels, embedding = 4 * base;
   const auto levels = static_cast<int>(config.channel_factors.size());
@@ -225,47 +247,47 @@ UNet::UNet(const UNetConfig& config) : config_(config) {
     return std::any_of(config.attention_res.begin(), config.attention_res.end(),
                        [&](int r) { return (1 << level) == smaller / r; });
   };
-  time_embedding_ = register_module("time_embedding", std::make_shared<TimeEmbedding>(base));
+  time_embedding_ = register_module("time_embedding", std::make_shared<TimeEmbedding>(base, fill));
   std::vector<int> skips;
   int width = channels_of(0);
   {
     auto block = std::make_shared<Block>();
-    block->add(conv3(config.prior_rank > 0 ? 2 * config.in_channels : config.in_channels, width).ptr());
+    block->add(conv3(config.prior_rank > 0 ? 2 * config.in_channels : config.in_channels, width, fill).ptr());
     in_blocks_->push_back(block);
     skips.push_back(width);
   }
   for (int level = 0; level < levels; ++level) {
     for (int k = 0; k < config.resblocks; ++k) {
       auto block = std::make_shared<Block>();
-      block->add(std::make_shared<ResBlock>(width, channels_of(level), embedding));
+      block->add(std::make_shared<ResBlock>(width, channels_of(level), embedding, fill));
       width = channels_of(level);
-      if (attends(level)) block->add(std::make_shared<Attention>(width, config.heads));
+      if (attends(level)) block->add(std::make_shared<Attention>(width, config.heads, fill));
       in_blocks_->push_back(block);
       skips.push_back(width);
     }
     if (level + 1 == levels) break;
     auto block = std::make_shared<Block>();
-    block->add(std::make_shared<Down>(width));
+    block->add(std::make_shared<Down>(width, fill));
     in_blocks_->push_back(block);
     skips.push_back(width);
   }
-  mid_blocks_->push_back(std::make_shared<ResBlock>(width, width, embedding));
-  mid_blocks_->push_back(std::make_shared<Attention>(width, config.heads));
-  mid_blocks_->push_back(std::make_shared<ResBlock>(width, width, embedding));
+  mid_blocks_->push_back(std::make_shared<ResBlock>(width, width, embedding, fill));
+  mid_blocks_->push_back(std::make_shared<Attention>(width, config.heads, fill));
+  mid_blocks_->push_back(std::make_shared<ResBlock>(width, width, embedding, fill));
   for (int level = levels - 1; level >= 0; --level)
     for (int k = 0; k <= config.resblocks; ++k) {
       auto block = std::make_shared<Block>();
-      block->add(std::make_shared<ResBlock>(width + skips.back(), channels_of(level), embedding));
+      block->add(std::make_shared<ResBlock>(width + skips.back(), channels_of(level), embedding, fill));
       skips.pop_back();
       width = channels_of(level);
-      if (attends(level)) block->add(std::make_shared<Attention>(width, config.heads));
-      if (level > 0 && k == config.resblocks) block->add(std::make_shared<Up>(width));
+      if (attends(level)) block->add(std::make_shared<Attention>(width, config.heads, fill));
+      if (level > 0 && k == config.resblocks) block->add(std::make_shared<Up>(width, fill));
       out_blocks_->push_back(block);
     }
   in_blocks_ = register_module("in_blocks", in_blocks_);
   mid_blocks_ = register_module("mid_blocks", mid_blocks_);
   out_blocks_ = register_module("out_blocks", out_blocks_);
-  out_ = register_module("out", std::make_shared<Head>(width, config.in_channels));
+  out_ = register_module("out", std::make_shared<Head>(width, config.in_channels, fill));
   if (config.prior_rank > 0)
     prior_ = register_module("prior", std::make_shared<MixturePrior>(config.in_channels, config.image_size, config.prior_rank));
 }

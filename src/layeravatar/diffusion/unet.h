@@ -35,12 +35,15 @@ torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t half);
 /// Groups of every norm: 32, or the largest number below that divides the channels.
 int norm_groups(int channels);
 
+/// Parameters of a new network: drawn as the release does, or memory that nobody has written, for whoever gives it others next.
+enum class Fill { kInitial, kNone };
+
 /// Parameters carry the names of section 3.3 without the prefix. The initial output is exactly zero (section 3.5). With a
 /// prior of rank K > 0, buffers "prior.*": its estimate of x0 comes as further input channels, and the output is its
 /// estimate of v plus the network's, in units of the prior's deviation: without training, the network is the mixture's denoiser.
 class UNet : public torch::nn::Module {
  public:
-  explicit UNet(const UNetConfig& config);
+  explicit UNet(const UNetConfig& config, Fill fill = Fill::kInitial);
   /// x [B, C, h, w], t [B] integer steps -> [B, C, h, w].
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
   /// What every block sees of the step: [B] -> [B, 4 * base_channels], without a final activation.

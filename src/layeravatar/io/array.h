@@ -1,12 +1,15 @@
 // Plain typed arrays: what every reader returns and every writer takes.
 #pragma once
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "layeravatar/core/error.h"
@@ -57,12 +60,47 @@ constexpr DType dtype_of() {
   }
 }
 
+/// Bytes that are one's own, or part of memory that several hold: that is copied when somebody asks to write to it.
+class Bytes {
+ public:
+  Bytes() = default;
+  Bytes(std::shared_ptr<const void> owner, std::span<const std::byte> shared) : owner_(std::move(owner)), shared_(shared) {}
+
+  [[nodiscard]] std::size_t size() const { return owner_ ? shared_.size() : own_.size(); }
+  [[nodiscard]] bool empty() const { return size() == 0; }
+  [[nodiscard]] const std::byte* data() const { return owner_ ? shared_.data() : own_.data(); }
+  [[nodiscard]] std::byte* data() { return owned().data(); }
+  [[nodiscard]] const std::byte* begin() const { return data(); }
+  [[nodiscard]] const std::byte* end() const { return data() + size(); }
+  [[nodiscard]] std::byte* begin() { return data(); }
+  [[nodiscard]] std::byte* end() { return data() + size(); }
+  [[nodiscard]] std::byte& operator[](std::size_t i) { return owned()[i]; }
+  [[nodiscard]] const std::byte& operator[](std::size_t i) const { return data()[i]; }
+  void resize(std::size_t size) { owned().resize(size); }
+  operator std::span<const std::byte>() const { return {data(), size()}; }
+  bool operator==(const Bytes& other) const { return std::equal(begin(), end(), other.begin(), other.end()); }
+  /// What keeps the memory, null for bytes of one's own.
+  [[nodiscard]] const std::shared_ptr<const void>& owner() const { return owner_; }
+
+ private:
+  std::vector<std::byte>& owned() {
+    if (owner_) {
+      own_.assign(shared_.begin(), shared_.end());
+      owner_.reset();
+    }
+    return own_;
+  }
+  std::vector<std::byte> own_;
+  std::shared_ptr<const void> owner_;
+  std::span<const std::byte> shared_;
+};
+
 /// An array in C order and the host's byte order (little-endian). `data` holds byte_count(dtype, shape) bytes;
 /// a bool is one byte, 0 or 1.
 struct Array {
   DType dtype = DType::kF32;
   std::vector<std::int64_t> shape;
-  std::vector<std::byte> data;
+  Bytes data;
 
   [[nodiscard]] std::size_t count() const { return data.size() / size_of(dtype); }
 

@@ -95,7 +95,7 @@ Entry parse_entry(const std::string& name, const Json& value, const std::string&
 }
 }  // namespace
 
-SafeTensors parse_safetensors(std::string_view bytes, const std::string& file) {
+SafeTensors parse_safetensors(std::string_view bytes, const std::string& file, const std::shared_ptr<const void>& owner) {
   if (bytes.size() < 8) fail(file, "not a safetensors file");
   const auto length = load<std::uint64_t>(bytes, 0);
   if (length > bytes.size() - 8 || length > kMaxHeader) {
@@ -136,8 +136,14 @@ SafeTensors parse_safetensors(std::string_view bytes, const std::string& file) {
                    std::to_string(data.size()));
   }
   for (Entry& entry : entries) {
+    const char* const at = data.data() + entry.begin;
+    if (owner && entry.dtype != DType::kBool && reinterpret_cast<std::uintptr_t>(at) % size_of(entry.dtype) == 0) {
+      const auto* const from = reinterpret_cast<const std::byte*>(at);
+      out.tensors.emplace(std::move(entry.name), Array{entry.dtype, std::move(entry.shape), Bytes(owner, {from, from + (entry.end - entry.begin)})});
+      continue;
+    }
     Array array = make_array(entry.dtype, std::move(entry.shape));
-    if (!array.data.empty()) std::memcpy(array.data.data(), data.data() + entry.begin, array.data.size());
+    if (!array.data.empty()) std::memcpy(array.data.data(), at, array.data.size());
     if (array.dtype == DType::kBool) {
       for (std::byte& value : array.data) value = value == std::byte{0} ? std::byte{0} : std::byte{1};
     }

@@ -1,5 +1,10 @@
 #include "layeravatar/io/safetensors.h"
 
+#include <array>
+#include <functional>
+#include <memory>
+#include <utility>
+
 #include "layeravatar/io/bytes.h"
 #include "layeravatar/io/support_test.h"
 
@@ -39,6 +44,32 @@ TEST_F(SafeTensorsFile, TensorsAndMetadataRoundTrip) {
   const std::string whole = read_file(folder / "a.st");
   EXPECT_EQ(load<std::uint64_t>(whole, 0) % 8, 0U);
   for (std::size_t n = 0; n < whole.size(); ++n) EXPECT_NE(safetensors_error(whole.substr(0, n)), "") << n;
+}
+
+TEST_F(SafeTensorsFile, ArraysLookIntoMemoryThatTheyKeep) {
+  SafeTensors content;
+  content.tensors["a"] = make_array<float>({2}, std::vector<float>{1, 2});
+  content.tensors["b"] = make_array<bool>({1}, std::array<bool, 1>{true});
+  content.tensors["odd"] = make_array<std::uint8_t>({3}, std::vector<std::uint8_t>{7, 8, 9});
+  write_safetensors(folder / "a.st", content);
+  auto bytes = std::make_shared<std::string>(read_file(folder / "a.st"));
+  const std::weak_ptr<std::string> watched = bytes;
+  SafeTensors back = parse_safetensors(*bytes, "a.st", bytes);
+  for (const auto& [name, array] : content.tensors) EXPECT_EQ(back.tensors.at(name).data, array.data) << name;
+  const auto inside = [&](const Array& array) { return std::less<>()(bytes->data(), reinterpret_cast<const char*>(array.data.data())) &&
+                                                       std::less<>()(reinterpret_cast<const char*>(array.data.data()), bytes->data() + bytes->size()); };
+  EXPECT_TRUE(inside(std::as_const(back.tensors.at("a"))));
+  EXPECT_FALSE(inside(std::as_const(back.tensors.at("b"))));  // another byte than 1 would be true as well
+  bytes.reset();
+  EXPECT_FALSE(watched.expired());
+  back.tensors.at("a").at<float>()[0] = 5;  // a copy from here
+  back.tensors.erase("odd");
+  EXPECT_TRUE(watched.expired());
+  EXPECT_EQ(back.tensors.at("a").at<float>()[1], 2);
+  // A header of a length that no writer should choose: the floats lie askew and are copied.
+  auto askew = std::make_shared<std::string>(safetensors("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}} ", 4));
+  ASSERT_NE((reinterpret_cast<std::uintptr_t>(askew->data()) + askew->size() - 4) % 4, 0U);
+  EXPECT_EQ(parse_safetensors(*askew, "b.st", askew).tensors.at("a").data.owner(), nullptr);
 }
 
 TEST(SafeTensors, ReadsTheExampleOfTheFormat) {

@@ -29,6 +29,14 @@ const torch::Tensor& take(const NamedTensors& tensors, const std::string& name, 
   return it->second;
 }
 
+// Every tensor of the module is given with its shape, and no other.
+void check_names(const torch::nn::Module& module, const NamedTensors& tensors, const std::string& what) {
+  const NamedTensors own = named_tensors(module);
+  for (const auto& [name, tensor] : tensors)
+    if (!own.contains(name)) throw Error(ErrorKind::kInput, fmt::format("{}: unknown tensor '{}'", what, name));
+  for (const auto& [name, tensor] : own) take(tensors, name, tensor, what);
+}
+
 }  // namespace
 
 NamedTensors named_tensors(const torch::nn::Module& module) {
@@ -40,11 +48,20 @@ NamedTensors named_tensors(const torch::nn::Module& module) {
 
 void load_named_tensors(torch::nn::Module& module, const NamedTensors& tensors, const std::string& what) {
   const torch::NoGradGuard no_grad;
-  const NamedTensors own = named_tensors(module);
-  for (const auto& [name, tensor] : tensors)
-    if (!own.contains(name)) throw Error(ErrorKind::kInput, fmt::format("{}: unknown tensor '{}'", what, name));
-  for (const auto& [name, tensor] : own) take(tensors, name, tensor, what);
-  for (const auto& [name, tensor] : own) tensor.copy_(tensors.at(name));
+  check_names(module, tensors, what);
+  for (const auto& [name, tensor] : named_tensors(module)) tensor.copy_(tensors.at(name));
+}
+
+void share_named_tensors(torch::nn::Module& module, const NamedTensors& tensors, const std::string& what) {
+  const torch::NoGradGuard no_grad;
+  check_names(module, tensors, what);
+  const auto share = [&](const std::string& name, torch::Tensor own) {
+    const torch::Tensor& given = tensors.at(name);
+    if (given.scalar_type() == own.scalar_type() && given.is_contiguous()) own.set_data(given);
+    else own.copy_(given);
+  };
+  for (const auto& p : module.named_parameters()) share(p.key(), p.value());
+  for (const auto& b : module.named_buffers()) share(b.key(), b.value());
 }
 
 NamedTensors adam_state(const torch::optim::Adam& adam, const torch::nn::Module& module) {

@@ -24,6 +24,9 @@ NamedTensors named_tensors(const torch::nn::Module& module);
 /// 'k'", "... 'k': expected [..]".
 void load_named_tensors(torch::nn::Module& module, const NamedTensors& tensors, const std::string& what);
 
+/// The same without a copy: the module's tensors become those given, where the element type is the same.
+void share_named_tensors(torch::nn::Module& module, const NamedTensors& tensors, const std::string& what);
+
 /// Moments (shared with the optimiser) and step counts under "<parameter>.exp_avg", ".exp_avg_sq", ".step"; parameters
 /// never stepped are left out.
 NamedTensors adam_state(const torch::optim::Adam& adam, const torch::nn::Module& module);

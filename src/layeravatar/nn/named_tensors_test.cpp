@@ -52,6 +52,16 @@ TEST(NamedTensors, GoRoundAndNameWhatIsWrong) {
   EXPECT_TRUE(torch::equal(a->parameters()[1], b->parameters()[1]));
 }
 
+TEST(NamedTensors, AreSharedWhereTheTypeIsTheSame) {
+  torch::nn::Linear layer(2, 2);
+  const NamedTensors given{{"weight", torch::rand({2, 2})}, {"bias", torch::rand({2}, torch::kFloat64)}};
+  share_named_tensors(*layer, given, "a.pt");
+  EXPECT_EQ(layer->weight.data_ptr(), given.at("weight").data_ptr());
+  EXPECT_TRUE(layer->weight.requires_grad());
+  EXPECT_TRUE(torch::equal(layer->bias.detach(), given.at("bias").to(torch::kFloat32)));
+  EXPECT_THROW(share_named_tensors(*layer, {{"weight", torch::rand({2, 2})}}, "a.pt"), Error);
+}
+
 TEST(AdamState, ARestoredOptimiserTakesTheSameSteps) {
   torch::manual_seed(1);
   auto a = small_net();

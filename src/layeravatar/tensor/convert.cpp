@@ -62,6 +62,13 @@ torch::Tensor to_tensor(const io::Array& array) {
   return out;
 }
 
+torch::Tensor share_tensor(const io::Array& array) {
+  const bool wide = array.dtype == io::DType::kU16 || array.dtype == io::DType::kU32 || array.dtype == io::DType::kU64;
+  if (!array.data.owner() || array.data.empty() || wide) return to_tensor(array);
+  return torch::from_blob(const_cast<std::byte*>(array.data.data()), array.shape, [keep = array.data.owner()](void*) mutable { keep.reset(); },
+                          torch::TensorOptions().dtype(scalar_of(array.dtype)));
+}
+
 io::Array to_array(const torch::Tensor& tensor) {
   const torch::Tensor host = tensor.detach().to(torch::kCPU).contiguous();
   io::Array out = io::make_array(dtype_of(host.scalar_type()), host.sizes().vec());

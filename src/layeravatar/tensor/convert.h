@@ -14,6 +14,10 @@ namespace layeravatar::tensor {
 /// which LibTorch lacks, become int64.
 torch::Tensor to_tensor(const io::Array& array);
 
+/// The same without a copy where the array only looks into shared memory and LibTorch has its type: the tensor keeps the owner
+/// of that memory, and may write to it.
+torch::Tensor share_tensor(const io::Array& array);
+
 /// A copy on the host, contiguous.
 io::Array to_array(const torch::Tensor& tensor);
 

@@ -17,6 +17,19 @@ TEST(Convert, KeepsShapeTypeAndValues) {
   EXPECT_EQ(transposed.at<float>()[1], 3.0F);
 }
 
+TEST(Convert, SharedMemoryStaysWhereItIs) {
+  const auto memory = std::make_shared<std::vector<float>>(std::vector<float>{1, 2, 3, 4});
+  const io::Array array{io::DType::kF32, {2, 2}, io::Bytes(memory, std::as_bytes(std::span(*memory)))};
+  torch::Tensor shared = share_tensor(array);
+  EXPECT_EQ(shared.data_ptr<float>(), memory->data());
+  EXPECT_EQ(memory.use_count(), 3);
+  EXPECT_EQ(shared[1][0].item<float>(), 3);
+  const io::Array copy = io::make_array<float>({1}, std::vector<float>{9});
+  EXPECT_NE(share_tensor(copy).data_ptr(), static_cast<const void*>(copy.data.data()));
+  shared = torch::Tensor();
+  EXPECT_EQ(memory.use_count(), 2);
+}
+
 TEST(Convert, WideUnsignedTypesBecomeInt64) {
   const std::vector<std::uint32_t> values{0, 4294967295U};
   const torch::Tensor t = to_tensor(io::make_array<std::uint32_t>({2}, values));
