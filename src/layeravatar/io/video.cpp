@@ -42,7 +42,7 @@ VideoWriter::VideoWriter(std::filesystem::path path, int width, int height, doub
   temporary_ = path_;
   temporary_ += fmt::format(".{}.part.mp4", ::getpid());
   const std::string command = fmt::format(
-      "ffmpeg -y -loglevel error -f rawvideo -pix_fmt rgb24 -s {}x{} -r {} -i - -c:v libx264 -preset medium -crf 18 "
+      "ffmpeg -y -loglevel error -f rawvideo -pix_fmt rgb24 -s {}x{} -r {} -i - -c:v libx264 -preset veryfast -crf 18 "
       "-pix_fmt yuv420p -threads 2 -movflags +faststart -map_metadata -1 -fflags +bitexact -flags:v +bitexact {} >&2",
       width, height, fps, quoted(temporary_.string()));
   pipe_ = ::popen(command.c_str(), "w");

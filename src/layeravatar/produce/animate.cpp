@@ -20,15 +20,14 @@ std::vector<fs::path> animate(const AnimateOptions& o, const Say& say) {
   const deform::PosableAvatar dressed = studio.deformer->bind(decode(studio, one.planes));
   make_folder(o.output);
   std::vector<fs::path> written;
-  ViewWriter views;
+  ViewWriter views;  // ends before what its tasks look at
   Film film(o.output / "animation.mp4", o.fps, say);
   for (std::size_t f = 0; f < o.motion.size(); ++f) {
     body::PoseParams params = o.motion[f];
     params.betas = one.betas;
-    const splat::Gaussians posed = dressed.pose(params);
     const geometry::Camera camera = geometry::facing(cameras.at(f), o.world_from_motion);
     const std::string name = o.release_names ? fmt::format("{}_{:03}", release_name(0), f) : fmt::format("frame_{:05}", f);
-    film.add(views.add(o.output / name, posed, camera, o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference));
+    film.add(views.add(o.output / name, [&dressed, params] { return dressed.pose(params); }, camera, o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference));
     if (f == 0) written.push_back(o.output / (name + ".png"));
   }
   views.finish();

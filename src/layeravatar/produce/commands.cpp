@@ -105,8 +105,9 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   std::vector<fs::path> written;
   std::vector<io::Image> rows;
   ViewWriter views;
-  constexpr std::size_t kFilmed = 4;
-  std::vector<std::vector<std::shared_ptr<const io::Image>>> turns;  // of the first ones, for the film
+  const std::size_t filmed = o.film && !cameras.empty() ? std::min<std::size_t>(avatars.size(), 4) : 0;
+  Film film(o.output / "turntable.mp4", 12, say);
+  std::vector<std::vector<ViewWriter::Picture>> turns(cameras.size());  // of the first ones, by view
   for (std::size_t i = 0; i < avatars.size(); ++i) {
     const std::string name = fmt::format("avatar_{:04}", i);
     written.push_back(o.output / (name + ".safetensors"));
@@ -125,12 +126,12 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     } else if (!cameras.empty()) {
       make_folder(o.output / name);
     }
-    const bool filmed = o.film && i < kFilmed && !cameras.empty();
-    if (filmed) turns.emplace_back();
     for (std::size_t v = 0; v < cameras.size(); ++v) {
       const fs::path stem = o.release_names ? o.output / fmt::format("{}_{:03}", release, v) : o.output / name / fmt::format("view_{:03}", v);
-      auto view = views.add(stem, posed, cameras[v], o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference);
-      if (filmed) turns.back().push_back(std::move(view));
+      auto view = views.add(stem, [posed] { return posed; }, cameras[v], o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference);
+      if (i >= filmed) continue;
+      turns[v].push_back(std::move(view));
+      if (i + 1 == filmed) film.add(std::move(turns[v]));
     }
     if (o.panels) {
       written.push_back(o.output / (name + "_panels.png"));
@@ -146,15 +147,7 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   views.finish();
   written.push_back(o.output / "contact_sheet.png");
   io::write_png(written.back(), tile(rows, 1), 6);
-  if (!turns.empty()) {
-    Film film(o.output / "turntable.mp4", 12, say);
-    for (std::size_t v = 0; v < cameras.size(); ++v) {
-      std::vector<io::Image> cells;
-      for (const auto& turn : turns) cells.push_back(*turn[v]);
-      film.add(std::make_shared<const io::Image>(tile(cells, static_cast<int>(cells.size()))));
-    }
-    film.commit(written);
-  }
+  film.commit(written);
   return written;
 }
 
@@ -180,7 +173,7 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
   if (!o.release_names) make_folder(o.output / "views");
   for (std::size_t v = 0; v < around.size(); ++v) {
     const fs::path stem = o.release_names ? o.output / fmt::format("{:04}", v) : o.output / "views" / fmt::format("view_{:03}", v);
-    film.add(views.add(stem, after, around[v], o.release_names ? ViewFiles::kPanels : ViewFiles::kPicture, o.reference));
+    film.add(views.add(stem, [after] { return after; }, around[v], o.release_names ? ViewFiles::kPanels : ViewFiles::kPicture, o.reference));
   }
   const auto cameras = geometry::turntable_cameras(size);
   // Before and after, then each donor with its component alone.

@@ -2,27 +2,50 @@
 
 #include <fmt/format.h>
 
+#include "layeravatar/produce/studio.h"
+
 namespace layeravatar::produce {
 
 namespace {
 constexpr std::size_t kWaiting = 4;  // frames
+
+io::Image row(const std::vector<std::shared_ptr<const io::Image>>& pictures) {
+  std::vector<io::Image> cells;
+  for (const auto& one : pictures) cells.push_back(*one);
+  return tile(cells, static_cast<int>(cells.size()));
+}
+
 }
 
 Film::Film(std::filesystem::path file, double fps, Say say) : file_(std::move(file)), fps_(fps), say_(std::move(say)), queue_(1, kWaiting) {}
 
-void Film::add(std::shared_ptr<const io::Image> frame) {
+void Film::add(ViewWriter::Picture frame) { add(std::vector{std::move(frame)}); }
+
+void Film::add(std::vector<ViewWriter::Picture> frames) {
+  queue_.add([this, frames = std::move(frames)] {
+    std::vector<std::shared_ptr<const io::Image>> pictures;
+    try {
+      for (const auto& frame : frames) pictures.push_back(frame.get());
+    } catch (const std::future_error&) {
+      return;
+    }
+    write(pictures.size() == 1 ? *pictures[0] : row(pictures));
+  });
+}
+
+void Film::write(const io::Image& frame) {
   if (!open_) {
     open_ = true;
-    const bool even = frame->width % 2 == 0 && frame->height % 2 == 0;
-    if (even && io::have_ffmpeg()) writer_ = std::make_unique<io::VideoWriter>(file_, frame->width, frame->height, fps_);
+    const bool even = frame.width % 2 == 0 && frame.height % 2 == 0;
+    if (even && io::have_ffmpeg()) writer_ = std::make_unique<io::VideoWriter>(file_, frame.width, frame.height, fps_);
     else say_(fmt::format("{}: not made, {}; the frames are PNG files", file_.string(), even ? "there is no ffmpeg program" : "a film needs an even size"));
   }
-  if (writer_) queue_.add([this, frame = std::move(frame)] { writer_->add(*frame); });
+  if (writer_) writer_->add(frame);
 }
 
 void Film::commit(std::vector<std::filesystem::path>& written) {
-  if (!writer_) return;
   queue_.finish();
+  if (!writer_) return;
   writer_->commit();
   written.push_back(file_);
 }

@@ -7,6 +7,7 @@
 #include "layeravatar/core/task_queue.h"
 #include "layeravatar/io/video.h"
 #include "layeravatar/produce/commands.h"
+#include "layeravatar/produce/release_files.h"
 
 namespace layeravatar::produce {
 
@@ -15,16 +16,21 @@ namespace layeravatar::produce {
 class Film {
  public:
   Film(std::filesystem::path file, double fps, Say say);
-  /// Throws what an earlier frame failed with.
-  void add(std::shared_ptr<const io::Image> frame);
+  /// Waits elsewhere for a frame that is not there yet; one that never comes is passed over: who should have made it tells why. Throws what an
+  /// earlier frame failed with.
+  void add(ViewWriter::Picture frame);
+  /// Several side by side.
+  void add(std::vector<ViewWriter::Picture> frames);
   /// Adds the film to the files written.
   void commit(std::vector<std::filesystem::path>& written);
 
  private:
+  void write(const io::Image& frame);
+
   std::filesystem::path file_;
   double fps_;
   Say say_;
-  bool open_ = false;
+  bool open_ = false;  // touched by the queue alone until `commit`
   std::unique_ptr<io::VideoWriter> writer_;
   TaskQueue queue_;  // behind the writer: ends before it
 };

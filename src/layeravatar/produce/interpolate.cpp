@@ -104,7 +104,7 @@ std::vector<fs::path> interpolate(const InterpolateOptions& o, const Say& say) {
   for (std::size_t f = 0; f < alphas.size(); ++f) {
     const avatar::Avatar one = avatar_at(alphas[f]);
     const splat::Gaussians posed = pose(studio, decode(studio, one.planes), one.betas, body::default_viewing_pose());
-    film.add(views.add(o.output / fmt::format("frame_{:05}", f), posed, cameras.at(f), ViewFiles::kPicture, false));
+    film.add(views.add(o.output / fmt::format("frame_{:05}", f), [posed] { return posed; }, cameras.at(f), ViewFiles::kPicture, false));
     if (f % every == 0 || f + 1 == alphas.size()) cells.push_back(picture(render_view(posed, small.at(f), false).full));
   }
   written.push_back(o.output / "frame_00000.png");

@@ -1,6 +1,8 @@
 #include "layeravatar/produce/pixels.h"
 
+#include <algorithm>
 #include <bit>
+#include <cstring>
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/tensor/convert.h"
@@ -16,6 +18,24 @@ void to_bytes(const float* from, std::int64_t count, std::uint8_t* to) {
     const float limited = from[x] > 0.0F ? (from[x] < 1.0F ? from[x] : 1.0F) : 0.0F;
     to[x] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(limited * 255.0F + 12582912.0F));
   }
+}
+
+// Channels one after another to pixels of `step` bytes; a fourth byte is 255. `more`: other bytes follow in the picture.
+void interleave(const std::uint8_t (&channel)[3][kChunk], std::int64_t count, std::int64_t step, bool more, std::uint8_t* to) {
+  if (step == 1) {
+    std::copy_n(channel[0], count, to);
+    return;
+  }
+  std::uint32_t pixel[kChunk];
+  for (std::int64_t k = 0; k < count; ++k)
+    pixel[k] = static_cast<std::uint32_t>(channel[0][k]) | static_cast<std::uint32_t>(channel[1][k]) << 8U | static_cast<std::uint32_t>(channel[2][k]) << 16U | 0xFF000000U;
+  if (step == 4) {
+    std::memcpy(to, pixel, static_cast<std::size_t>(4 * count));
+    return;
+  }
+  const std::int64_t whole = more ? count : count - 1;  // each store's last byte is the next pixel's first
+  for (std::int64_t k = 0; k < whole; ++k) std::memcpy(to + 3 * k, pixel + k, 4);
+  for (std::int64_t k = whole; k < count; ++k) std::memcpy(to + 3 * k, pixel + k, 3);
 }
 
 }  // namespace
@@ -42,12 +62,9 @@ io::Image picture_row(const std::vector<torch::Tensor>& pictures, bool opaque) {
     for (std::int64_t y = 0; y < height; ++y)
       for (std::int64_t x = 0; x < w; x += kChunk) {
         const std::int64_t count = std::min(kChunk, w - x);
-        std::uint8_t bytes[kChunk];
-        for (std::int64_t c = 0; c < channels; ++c) {
-          to_bytes(from + (c * height + y) * w + x, count, bytes);
-          std::uint8_t* to = out.pixels.data() + (y * width + left + x) * step + c;
-          for (std::int64_t k = 0; k < count; ++k) to[k * step] = bytes[k];
-        }
+        std::uint8_t bytes[3][kChunk];
+        for (std::int64_t c = 0; c < channels; ++c) to_bytes(from + (c * height + y) * w + x, count, bytes[c]);
+        interleave(bytes, count, step, x + count < w, out.pixels.data() + (y * width + left + x) * step);
       }
     left += w;
   }

@@ -11,11 +11,13 @@
 #include "layeravatar/produce/command_parts.h"
 #include "layeravatar/produce/studio.h"
 #include "layeravatar/tensor/convert.h"
+#include "layeravatar/tensor/one_thread.h"
 
 namespace layeravatar::produce {
 namespace {
 
-constexpr std::size_t kWaiting = 4;  // pictures
+constexpr std::size_t kWaiting = 4;  // views
+constexpr int kMostAtOnce = 8;
 
 io::Image viridis_of(const torch::Tensor& values, float low, float high) {
   const torch::Tensor t = values.contiguous();
@@ -48,21 +50,28 @@ io::Image release_planes(const torch::Tensor& planes) {
 
 std::string release_name(int scene) { return fmt::format("scene_scene_{:04}", scene); }
 
-ViewWriter::ViewWriter() : queue_(static_cast<std::size_t>(std::max(1, at::get_num_threads())), kWaiting) {}
+// More threads would mostly hold pictures.
+ViewWriter::ViewWriter() : queue_(static_cast<std::size_t>(std::clamp(at::get_num_threads(), 1, kMostAtOnce)), kWaiting) {}
 
 void ViewWriter::add(const std::filesystem::path& file, std::shared_ptr<const io::Image> picture, int level) {
   queue_.add([file, picture = std::move(picture), level] { io::write_png(file, *picture, level); });
 }
 
-std::shared_ptr<const io::Image> ViewWriter::add(const std::filesystem::path& stem, const splat::Gaussians& gaussians, const geometry::Camera& camera,
-                                                 ViewFiles files, bool reference) {
-  constexpr int kFast = 1;
-  const bool all = files != ViewFiles::kPicture;
-  const splat::RenderOutputs view = render_view(gaussians, camera, all, all && reference);
-  auto full = std::make_shared<const io::Image>(picture(view.full));
-  add(stem.string() + ".png", all ? std::make_shared<const io::Image>(release_panels(view)) : full, kFast);
-  if (files == ViewFiles::kPanelsAndLabels) add(stem.string() + "_seg.png", std::make_shared<const io::Image>(release_labels(view, reference)), kFast);
-  return full;
+ViewWriter::Picture ViewWriter::add(const std::filesystem::path& stem, std::function<splat::Gaussians()> gaussians, const geometry::Camera& camera,
+                                    ViewFiles files, bool reference) {
+  const auto drawn = std::make_shared<std::promise<std::shared_ptr<const io::Image>>>();
+  Picture out = drawn->get_future().share();
+  queue_.add([stem, gaussians = std::move(gaussians), camera, files, reference, drawn] {
+    constexpr int kFast = 1;
+    tensor::stay_on_one_thread();
+    const bool all = files != ViewFiles::kPicture;
+    const splat::RenderOutputs view = render_view(gaussians(), camera, all, all && reference);
+    const auto full = std::make_shared<const io::Image>(picture(view.full));
+    drawn->set_value(full);
+    io::write_png(stem.string() + ".png", all ? release_panels(view) : *full, kFast);
+    if (files == ViewFiles::kPanelsAndLabels) io::write_png(stem.string() + "_seg.png", release_labels(view, reference), kFast);
+  });
+  return out;
 }
 
 }  // namespace layeravatar::produce

@@ -3,6 +3,8 @@
 #include <torch/types.h>
 
 #include <filesystem>
+#include <functional>
+#include <future>
 #include <memory>
 #include <string>
 
@@ -26,14 +28,16 @@ std::string release_name(int scene);
 /// What is written of a view: its picture, or the release's panels, or these and its labels.
 enum class ViewFiles { kPicture, kPanels, kPanelsAndLabels };
 
-/// Draws views and writes them beside the drawing, so that no thread waits for the compression of a picture.
+/// Draws views and writes them, each from its Gaussians to its files on one thread, several at a time.
 class ViewWriter {
  public:
+  /// There when the view is drawn; std::future_error where an earlier failure left it undrawn.
+  using Picture = std::shared_future<std::shared_ptr<const io::Image>>;
   ViewWriter();
-  /// `<stem>.png` and, for labels, `<stem>_seg.png`; returns the full picture. With `reference`, components without Gaussians are black
-  /// as the release leaves them, not white, and labels have false colours. Throws what an earlier write failed with.
-  std::shared_ptr<const io::Image> add(const std::filesystem::path& stem, const splat::Gaussians& gaussians, const geometry::Camera& camera, ViewFiles files,
-                                       bool reference);
+  /// `<stem>.png` and, for labels, `<stem>_seg.png`; the full picture comes back. `gaussians` is called by another thread. With `reference`,
+  /// components without Gaussians are black as the release leaves them, not white, and labels have false colours. Throws what an earlier
+  /// view failed with.
+  Picture add(const std::filesystem::path& stem, std::function<splat::Gaussians()> gaussians, const geometry::Camera& camera, ViewFiles files, bool reference);
   /// Any other picture.
   void add(const std::filesystem::path& file, std::shared_ptr<const io::Image> picture, int level);
   /// Returns when every file is there.

@@ -1,6 +1,5 @@
 #include "layeravatar/train/fit_code.h"
 
-#include <ATen/Parallel.h>
 #include <omp.h>
 #include <torch/torch.h>
 
@@ -10,6 +9,7 @@
 #include <mutex>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/tensor/one_thread.h"
 #include "layeravatar/diffusion/block_cosine.h"
 
 namespace layeravatar::train {
@@ -108,8 +108,7 @@ std::vector<torch::Tensor> fit_codes(const Scaffold& scaffold, avatar::Decoder& 
   std::mutex mutex;
   const auto stopped = [&] { return stop != nullptr && *stop; };
   const auto work = [&] {
-    at::get_num_threads();   // LibTorch sets this thread's number at the first call
-    omp_set_num_threads(1);  // of this thread's own loops
+    tensor::stay_on_one_thread();
     for (std::int64_t i = next++; i < count && !stopped(); i = next++) {
       torch::Tensor code;
       try {
