@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <random>
+#include <utility>
 
 #include "layeravatar/avatar/kernels/nearest_kernel.h"
 #include "layeravatar/avatar/template_for_test.h"
@@ -22,22 +24,25 @@ TEST(NearestPoints, ExactWithTiesToTheLowestIndex) {
     return out;
   };
   const std::vector<float> points = lattice(300), queries = lattice(200);
-  const std::vector<std::int32_t> got = nearest_points(points, queries);
+  const std::vector<std::int32_t> got = nearest_points(points, queries), several = nearest_points(points, queries, 7);
   ASSERT_EQ(got.size(), 200U);
+  ASSERT_EQ(several.size(), 1400U);
   for (std::size_t q = 0; q < 200; ++q) {
-    double best = 1e9;
-    std::size_t want = 0;
+    std::vector<std::pair<double, std::int32_t>> want;
     for (std::size_t p = 0; p < 300; ++p) {
       double d = 0;
       for (std::size_t k = 0; k < 3; ++k) {
         const double difference = static_cast<double>(points[3 * p + k]) - static_cast<double>(queries[3 * q + k]);
         d += difference * difference;
       }
-      if (d < best) best = d, want = p;
+      want.emplace_back(d, static_cast<std::int32_t>(p));
     }
-    EXPECT_EQ(got[q], static_cast<std::int32_t>(want)) << q;
+    std::sort(want.begin(), want.end());
+    EXPECT_EQ(got[q], want[0].second) << q;
+    for (std::size_t k = 0; k < 7; ++k) EXPECT_EQ(several[7 * q + k], want[k].second) << q << ", " << k;
   }
   EXPECT_TRUE(nearest_points(points, {}).empty());
+  EXPECT_EQ(nearest_points(std::vector<float>{0, 0, 0, 1, 0, 0}, std::vector<float>{2, 0, 0}, 3), (std::vector<std::int32_t>{1, 0, -1}));
 }
 
 // 100 row + point everywhere, so that a value tells its row and its point.

@@ -13,7 +13,7 @@ namespace layeravatar::avatar {
 /// body, both in the template.
 class LooseGaussians {
  public:
-  static constexpr float kVisible = 0.3F;  // opacity
+  static constexpr float kVisible = 0.3F, kFaint = 0.05F;  // opacities
   static constexpr float kReach = 1.15F;
 
   /// Points [N, 3] to base sizes [N], metres: deform::Deformer::base_sizes.
@@ -21,7 +21,7 @@ class LooseGaussians {
 
   LooseGaussians(const templates::LayeredTemplate& layers, BaseSizes base_sizes);
 
-  /// [N] bool: visible Gaussians of the outer layers from which no chain of visible neighbours that touch leads to the body.
+  /// [N] bool: Gaussians of the outer layers, faint ones too, from which no chain of visible neighbours that touch leads to the body.
   /// Two touch when the distance of their displaced points is below kReach times the sum of their sizes, (1 + the larger
   /// tangent radius) times the base size.
   [[nodiscard]] torch::Tensor find(const GaussianAttributes& attributes) const;

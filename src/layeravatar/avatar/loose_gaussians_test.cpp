@@ -40,7 +40,9 @@ TEST(LooseGaussians, TouchTheSkinUnlessTheyAreFarOrItCannotBeSeen) {
   EXPECT_EQ(ids(loose.find(a)), kNone);
   a.opacity[0] = 0.2F;     // what cannot be seen holds nothing
   EXPECT_EQ(ids(loose.find(a)), std::vector<std::int64_t>{7});
-  a.opacity[7] = 0.2F;     // and what cannot be seen itself is not loose
+  a.opacity[7] = 0.2F;     // but may be loose itself
+  EXPECT_EQ(ids(loose.find(a)), std::vector<std::int64_t>{7});
+  a.opacity[7] = 0.04F;    // until nobody sees it
   EXPECT_EQ(ids(loose.find(a)), kNone);
 }
 

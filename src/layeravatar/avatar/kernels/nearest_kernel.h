@@ -10,4 +10,8 @@ namespace layeravatar::avatar {
 /// in double, and among equal ones the lowest index wins.
 std::vector<std::int32_t> nearest_points(std::span<const float> points, std::span<const float> queries);
 
+/// For each query the indices of the `count` nearest, the nearest first and the lower index of equals: [Q, count]; -1 where
+/// there are fewer points.
+std::vector<std::int32_t> nearest_points(std::span<const float> points, std::span<const float> queries, std::int64_t count);
+
 }  // namespace layeravatar::avatar
