@@ -38,8 +38,8 @@ void add_release_flags(CLI::App& command, Options& options, const std::string& f
 
 template <class Options>
 void add_sampler_flags(CLI::App& command, Options& options) {
-  command.add_option("--sampler", options.sampler, "ddim, ddpm, dpmpp or unipc (default: ddim)");
-  command.add_option("--steps", options.steps, "sampling steps, 1..1000 (0: 12 of unipc, 15 of dpmpp, 25 of ddim; 50 of ddim with an official pack)");
+  command.add_option("--sampler", options.sampler, "ddim, ddpm, dpmpp or unipc (default: unipc; ddim with an official pack or --eta)");
+  command.add_option("--steps", options.steps, "sampling steps, 1..1000 (0: 10 of unipc, 15 of dpmpp, 25 of ddim; 50 of ddim with an official pack)");
   command.add_option("--spacing", options.spacing, "where the steps lie: uniform, logsnr or quadratic (default: the sampler's usual one)");
   command.add_option("--order", options.order, "of dpmpp (1, 2) and unipc (1, 2, 3); 1 is ddim (0: the usual one)");
 }

@@ -17,7 +17,7 @@ struct GenerateOptions {
   std::filesystem::path model, output;
   int count = 4;
   std::uint64_t seed = 0;         // avatar i has seed + i
-  std::string sampler;            // ddim, ddpm, dpmpp or unipc; empty: ddim
+  std::string sampler;            // ddim, ddpm, dpmpp or unipc; empty: the pack's usual one
   std::string spacing;            // of its steps: uniform, logsnr or quadratic; empty: the sampler's usual one
   int steps = 0;                  // 0: the sampler's usual number, 50 of ddim with an official pack
   int order = 0;                  // of dpmpp and unipc; 0: the usual one

@@ -25,8 +25,7 @@ struct Usual {
   const char* spacing;
   int steps, official_steps, order;
 };
-constexpr Usual kUsual[] = {{"ddim", "uniform", 25, 50, 0}, {"ddpm", "uniform", 25, 50, 0}, {"dpmpp", "logsnr", 15, 20, 2}, {"unipc", "logsnr", 12, 15, 3}};
-constexpr const char* kUsualSampler = "ddim";
+constexpr Usual kUsual[] = {{"ddim", "uniform", 25, 50, 0}, {"ddpm", "uniform", 25, 50, 0}, {"dpmpp", "logsnr", 15, 20, 2}, {"unipc", "logsnr", 10, 15, 3}};
 
 constexpr std::pair<const char*, diffusion::Spacing> kSpacings[] = {
     {"uniform", diffusion::Spacing::kUniform}, {"logsnr", diffusion::Spacing::kLogSnr}, {"quadratic", diffusion::Spacing::kQuadratic}};
@@ -68,7 +67,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
 
 SamplingOptions usual_sampling(const Studio& s, SamplingOptions o) {
   const bool official = s.config.profile == "official";
-  if (o.sampler.empty()) o.sampler = kUsualSampler;
+  if (o.sampler.empty()) o.sampler = official || o.eta > 0 ? "ddim" : "unipc";  // the release's; docs/performance.md
   const auto usual = std::find_if(std::begin(kUsual), std::end(kUsual), [&](const Usual& u) { return o.sampler == u.sampler; });
   if (usual == std::end(kUsual)) throw Error(ErrorKind::kConfig, fmt::format("sampler = {}, must be ddim, ddpm, dpmpp or unipc", o.sampler));
   if (o.spacing.empty()) o.spacing = usual->spacing;
