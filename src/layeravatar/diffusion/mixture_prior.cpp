@@ -30,6 +30,19 @@ std::pair<Tensor, Tensor> signal_and_noise(const Schedule& schedule, const Tenso
   return {torch::tensor(signal).to(t.device()), torch::tensor(noise).to(t.device())};
 }
 
+constexpr std::int64_t kInBlock = MixturePrior::kBlock * MixturePrior::kBlock;
+
+// [*, C, h, w] -> [*, C, h / 8, w / 8, 8, 8]
+Tensor in_blocks(const Tensor& planes) {
+  constexpr std::int64_t b = MixturePrior::kBlock;
+  return planes.reshape({-1, planes.size(-3), planes.size(-2) / b, b, planes.size(-1) / b, b}).transpose(3, 4);
+}
+
+// block_cosine of one block as a matrix [64, 64]: frequencies from texels.
+Tensor block_transform(const torch::TensorOptions& options) {
+  return block_cosine(torch::eye(kInBlock, options).reshape({kInBlock, 1, MixturePrior::kBlock, MixturePrior::kBlock})).reshape({kInBlock, kInBlock}).t();
+}
+
 }  // namespace
 
 std::vector<int> ward_clusters(const Tensor& squared_distances, int most, int least) {
@@ -104,9 +117,29 @@ std::shared_ptr<const MixturePrior::Prepared> MixturePrior::prepared() const {
     versions.push_back(static_cast<std::int64_t>(reinterpret_cast<std::intptr_t>(buffer.data_ptr())));
   }
   const std::lock_guard lock(guard_);
-  if (!prepared_ || prepared_->versions != versions)
-    prepared_ = std::make_shared<const Prepared>(Prepared{versions, masks().to(torch::kFloat32), index_.to(torch::kInt64), basis(), rest_variance()});
+  if (prepared_ && prepared_->versions == versions) return prepared_;
+  Prepared out{.versions = versions, .masks = masks().to(torch::kFloat32), .index = index_.to(torch::kInt64), .columns = columns_of_parts(), .basis = basis(),
+               .block = {}, .block_masks = {}, .block_index = {}, .rest_variance = {}};
+  const Tensor mask_blocks = in_blocks(out.masks.flatten(0, 1)).reshape({-1, kInBlock}), of_index = out.index.div(kInBlock, "trunc");
+  const Tensor used = (mask_blocks.sum(1) > 0).index_fill(0, of_index, true), chosen = used.nonzero().squeeze(1);
+  out.block = chosen.remainder(mask_blocks.size(0) / kParts);
+  out.block_masks = mask_blocks.index_select(0, chosen);
+  out.block_index = (used.to(torch::kInt64).cumsum(0) - 1).index_select(0, of_index) * kInBlock + out.index.remainder(kInBlock);
+  out.rest_variance = rest_variance().reshape({-1, kInBlock}).index_select(0, chosen).flatten();
+  prepared_ = std::make_shared<const Prepared>(std::move(out));
   return prepared_;
+}
+
+Tensor MixturePrior::block_frequencies(const Tensor& planes, const Prepared& use) const {
+  const Tensor blocks = in_blocks(planes).reshape({planes.size(0), -1, kInBlock}).index_select(1, use.block) * use.block_masks;
+  return blocks.matmul(block_transform(planes.options().requires_grad(false)).t()).flatten(1);
+}
+
+Tensor MixturePrior::planes_of_blocks(const Tensor& frequencies, const Prepared& use) const {
+  const std::int64_t batch = frequencies.size(0);
+  const Tensor blocks = frequencies.reshape({batch, -1, kInBlock}).matmul(block_transform(frequencies.options().requires_grad(false))) * use.block_masks;
+  const Tensor all = torch::zeros({batch, channels_ * rows_ * columns_ / kInBlock, kInBlock}, frequencies.options()).index_add(1, use.block, blocks);
+  return all.reshape({batch, channels_, rows_ / kBlock, columns_ / kBlock, kBlock, kBlock}).transpose(3, 4).reshape({batch, channels_, rows_, columns_});
 }
 
 Tensor MixturePrior::frequencies(const Tensor& planes) const {
@@ -127,8 +160,8 @@ Tensor MixturePrior::by_frequency(const Tensor& all) const {
   return all.reshape({kParts, channels_, rows_ * columns_ / (kBlock * kBlock), kBlock, kBlock}).sum(torch::IntArrayRef({0, 2}));
 }
 
-std::array<std::int64_t, MixturePrior::kParts + 1> MixturePrior::columns_of_parts() const {
-  std::array<std::int64_t, kParts + 1> out{};
+MixturePrior::Columns MixturePrior::columns_of_parts() const {
+  Columns out{};
   const Tensor ends = torch::arange(1, kParts + 1, torch::kInt32) * static_cast<int>(channels_ * rows_ * columns_);
   const Tensor columns = torch::searchsorted(index_.cpu(), ends);
   for (std::int64_t p = 0; p < kParts; ++p) out[static_cast<std::size_t>(p + 1)] = columns[p].item<std::int64_t>();
@@ -142,18 +175,17 @@ Tensor MixturePrior::basis() const {
   return out;
 }
 
-Tensor MixturePrior::to_basis(const Tensor& kept, const Tensor& basis) const {
+Tensor MixturePrior::to_basis(const Tensor& kept, const Prepared& use) {
   std::vector<Tensor> out;
-  const auto columns = columns_of_parts();
   for (std::size_t p = 0; p < kParts; ++p)
-    out.push_back(kept.slice(1, columns[p], columns[p + 1]).matmul(basis.slice(1, columns[p], columns[p + 1]).t()));
+    out.push_back(kept.slice(1, use.columns[p], use.columns[p + 1]).matmul(use.basis.slice(1, use.columns[p], use.columns[p + 1]).t()));
   return torch::stack(out, 1);
 }
 
-Tensor MixturePrior::of_basis(const Tensor& y, const Tensor& basis) const {
+Tensor MixturePrior::of_basis(const Tensor& y, const Prepared& use) {
   std::vector<Tensor> out;
-  const auto columns = columns_of_parts();
-  for (std::size_t p = 0; p < kParts; ++p) out.push_back(y.select(1, static_cast<std::int64_t>(p)).matmul(basis.slice(1, columns[p], columns[p + 1])));
+  for (std::size_t p = 0; p < kParts; ++p)
+    out.push_back(y.select(1, static_cast<std::int64_t>(p)).matmul(use.basis.slice(1, use.columns[p], use.columns[p + 1])));
   return torch::cat(out, 1);
 }
 
@@ -252,12 +284,12 @@ Tensor MixturePrior::frequency_deviation() const {
 Tensor MixturePrior::mean() const { return planes_of_kept(mean_).unsqueeze(0); }
 
 Tensor MixturePrior::of_components(const Tensor& c) const {
-  return planes_of_kept(of_basis((c * deviation_).unsqueeze(0), prepared()->basis)[0]);
+  return planes_of_kept(of_basis((c * deviation_).unsqueeze(0), *prepared())[0]);
 }
 
 Tensor MixturePrior::to_components(const Tensor& planes) const {
   const Tensor kept = frequencies(planes.unsqueeze(0)).index_select(1, prepared()->index);
-  return to_basis(kept, prepared()->basis)[0] * deviation_;
+  return to_basis(kept, *prepared())[0] * deviation_;
 }
 
 Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tensor& noise) const {
@@ -279,11 +311,10 @@ Tensor MixturePrior::estimate(const Tensor& x, const Tensor& t) const {
   const Tensor a = signal.unsqueeze(1), s = noise.unsqueeze(1);
   const auto gain = [&](const auto& variance) { return a * variance / (a * a * variance + s * s); };  // [B, ...]
   const auto use = prepared();
-  const Tensor &index = use->index, &basis = use->basis;
-  const Tensor all = frequencies(x), seen = all.index_select(1, index) - a * mean_, drift = gain(kDrift * kDrift);
-  const Tensor y = to_basis(seen, basis);
-  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise) - drift.unsqueeze(2) * y, basis);
-  return planes((gain(use->rest_variance) * all).index_copy(1, index, kept));
+  const Tensor all = block_frequencies(x, *use), seen = all.index_select(1, use->block_index) - a * mean_, drift = gain(kDrift * kDrift);
+  const Tensor y = to_basis(seen, *use);
+  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise) - drift.unsqueeze(2) * y, *use);
+  return planes_of_blocks((gain(use->rest_variance) * all).index_copy(1, use->block_index, kept), *use);
 }
 
 Tensor MixturePrior::velocity(const Tensor& x, const Tensor& estimate, const Tensor& t) const {

@@ -61,13 +61,19 @@ class MixturePrior : public torch::nn::Module {
   [[nodiscard]] torch::Tensor frequency_deviation() const;
 
  private:
-  /// The buffers in the form that every step computes with.
+  using Columns = std::array<std::int64_t, kParts + 1>;  // of part p: [p] to [p + 1] of the M
+  /// The buffers in the form that every step computes with. Most blocks of texels are of one part, and zero in the others: a step
+  /// looks at Q blocks alone, the parts' own and those where `index` points, one part and channel after another.
   struct Prepared {
     std::vector<std::int64_t> versions;  // of the buffers it was made from
     torch::Tensor masks;                 // [P, C, h, w] float32
     torch::Tensor index;                 // [M] int64
+    Columns columns;
     torch::Tensor basis;                 // [K, M]
-    torch::Tensor rest_variance;         // [P C h w]
+    torch::Tensor block;                 // [Q] int64: which of the C (h / 8) (w / 8) blocks of the planes
+    torch::Tensor block_masks;           // [Q, 64] float32
+    torch::Tensor block_index;           // [M] int64, index in the Q blocks
+    torch::Tensor rest_variance;         // [Q 64]
   };
   /// Made anew when a buffer has changed; safe to ask from several threads.
   [[nodiscard]] std::shared_ptr<const Prepared> prepared() const;
@@ -76,10 +82,12 @@ class MixturePrior : public torch::nn::Module {
   [[nodiscard]] torch::Tensor planes(const torch::Tensor& frequencies) const;      // the transpose
   [[nodiscard]] torch::Tensor planes_of_kept(const torch::Tensor& kept) const;     // [M], zero elsewhere -> [C, h, w]
   [[nodiscard]] torch::Tensor by_frequency(const torch::Tensor& all) const;        // [P C h w], sums over blocks, [C, 8, 8]
-  [[nodiscard]] std::array<std::int64_t, kParts + 1> columns_of_parts() const;     // of part p: [p] to [p + 1] of the M
+  [[nodiscard]] Columns columns_of_parts() const;
+  [[nodiscard]] torch::Tensor block_frequencies(const torch::Tensor& planes, const Prepared& use) const;  // [B, C, h, w] -> [B, Q 64]
+  [[nodiscard]] torch::Tensor planes_of_blocks(const torch::Tensor& frequencies, const Prepared& use) const;  // the transpose
   [[nodiscard]] torch::Tensor basis() const;                                       // [K, M], float32
-  [[nodiscard]] torch::Tensor to_basis(const torch::Tensor& kept, const torch::Tensor& basis) const;  // [B, M] -> [B, P, K]
-  [[nodiscard]] torch::Tensor of_basis(const torch::Tensor& y, const torch::Tensor& basis) const;     // the transpose
+  static torch::Tensor to_basis(const torch::Tensor& kept, const Prepared& use);     // [B, M] -> [B, P, K]
+  static torch::Tensor of_basis(const torch::Tensor& y, const Prepared& use);        // the transpose
   [[nodiscard]] torch::Tensor support() const;                                     // [P C h w], 1 in a part's blocks
   [[nodiscard]] torch::Tensor rest_variance() const;                               // [P C h w], zero where index points
   [[nodiscard]] torch::Tensor posterior(const torch::Tensor& y, const torch::Tensor& a, const torch::Tensor& s) const;  // [B, P, K], of a y + s noise
