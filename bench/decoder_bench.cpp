@@ -10,6 +10,10 @@ namespace layeravatar::avatar {
 namespace {
 
 constexpr std::int64_t kCount = 89490;
+// Convolutions 7 x 7 of 6 to 64 and 6 to 128 channels, the heads' 1 x 1 to 10 and 3, and 13 channels from four texels; on the way back as much for the
+// inputs and again for the parameters.
+constexpr double kOperations = 2.0 * 128 * 384 * (49.0 * 6 * 192 + 64 * 10 + 128 * 3) + 8.0 * 13 * kCount;
+constexpr double kBytes = 4.0 * (12 * 128 * 384 + 2 * 13 * 128 * 384 + 13 * kCount);
 
 struct Case {
   Decoder decoder;
@@ -43,7 +47,9 @@ void decode(benchmark::State& state) {
   c.decoder.eval();
   const auto step = [&] { return attributes_from_samples(c.sampler.sample(c.decoder.attribute_map(c.planes))[0]); };
   step();
+  const auto begin = bench::Clock::now();
   for (auto _ : state) benchmark::DoNotOptimize(step());
+  bench::set_floor(state, bench::per_iteration(state, begin), kOperations, kBytes, state.range(0), state.range(1));
   hold(bench::kBest);
 }
 
@@ -59,7 +65,9 @@ void decode_and_backward(benchmark::State& state) {
     c.sampler.sample(c.decoder.attribute_map(c.planes)).backward(by);
   };
   step();
+  const auto begin = bench::Clock::now();
   for (auto _ : state) step();
+  bench::set_floor(state, bench::per_iteration(state, begin), 3 * kOperations, 3 * kBytes, state.range(0), state.range(1));
   hold(bench::kBest);
 }
 
@@ -69,7 +77,9 @@ void sample(benchmark::State& state) {
   Case c;
   const torch::Tensor map = torch::rand({1, kAttributeChannels, 128, 384});
   benchmark::DoNotOptimize(c.sampler.sample(map));
+  const auto begin = bench::Clock::now();
   for (auto _ : state) benchmark::DoNotOptimize(c.sampler.sample(map));
+  bench::set_floor(state, bench::per_iteration(state, begin), 8.0 * 13 * kCount, 4.0 * 13 * (128 * 384 + kCount), state.range(0), state.range(1));
 }
 
 void all_rows(benchmark::internal::Benchmark* b) {

@@ -14,14 +14,16 @@
 
 namespace layeravatar::bench {
 
+using Clock = std::chrono::steady_clock;
+
 /// Best of some tries, in seconds.
 template <class Work>
 double seconds(const Work& work) {
   double best = 1e9;
   for (int k = 0; k < 7; ++k) {
-    const auto begin = std::chrono::steady_clock::now();
+    const auto begin = Clock::now();
     work();
-    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - begin).count());
   }
   return best;
 }
@@ -61,15 +63,30 @@ double gflops(const Loop& loop, int threads, int lanes, int sums) {
   return 2e-9 * static_cast<double>(kRounds) * lanes * sums * threads / time;
 }
 
+/// Of this machine, measured by describe_machine; index 1 or 2 threads.
+struct Peaks {
+  double best[3] = {}, avx2[3] = {};  // floating-point operations per second
+  double triad[3] = {};               // bytes per second
+};
+inline Peaks& peaks() {
+  static Peaks only;
+  return only;
+}
+
 /// Peak rate of multiply-adds, and memory's of reading and of a[i] = b[i] + s c[i] on 256 MiB each, by threads.
 inline void describe_machine() {
   for (const int threads : {1, 2}) {
     const std::string on = std::to_string(threads) + (threads == 1 ? " thread " : " threads ");
+    Peaks& p = peaks();
+    p.avx2[threads] = p.best[threads] = 1e9 * gflops(fma_avx2, threads, 8, 12);
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f"))
-      benchmark::AddCustomContext(on + "FMA AVX-512", std::to_string(gflops(fma_avx512, threads, 16, 24)) + " GFLOP/s");
+    if (__builtin_cpu_supports("avx512f")) {
+      const double wide = gflops(fma_avx512, threads, 16, 24);
+      p.best[threads] = std::max(p.best[threads], 1e9 * wide);
+      benchmark::AddCustomContext(on + "FMA AVX-512", std::to_string(wide) + " GFLOP/s");
+    }
 #endif
-    benchmark::AddCustomContext(on + "FMA AVX2", std::to_string(gflops(fma_avx2, threads, 8, 12)) + " GFLOP/s");
+    benchmark::AddCustomContext(on + "FMA AVX2", std::to_string(p.avx2[threads] / 1e9) + " GFLOP/s");
     constexpr std::int64_t kCount = std::int64_t{1} << 26;
     std::vector<float> a(kCount), b(kCount, 1.0F), c(kCount, 2.0F);
     double sum = 0;
@@ -88,6 +105,7 @@ inline void describe_machine() {
       for (std::int64_t i = 0; i < kCount; ++i)
         a[static_cast<std::size_t>(i)] = b[static_cast<std::size_t>(i)] + 3.0F * c[static_cast<std::size_t>(i)];
     });
+    p.triad[threads] = 12.0 * kCount / triad;
     benchmark::AddCustomContext(on + "read, triad", std::to_string(4e-9 * kCount / read) + ", " +
                                                         std::to_string(12e-9 * kCount / triad) + " GB/s");
   }
@@ -118,6 +136,21 @@ class Held {
   }
   int before_;
 };
+
+/// Seconds of one of the iterations that began at `begin`.
+inline double per_iteration(const benchmark::State& state, Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count() / static_cast<double>(state.iterations());
+}
+
+/// The least that a row can take here: its operations at the peak rate of multiply-adds, two operations each, or its bytes at the
+/// triad's rate, whichever is longer; and how many times that it took. Not for SSE4, whose peak is not measured.
+inline void set_floor(benchmark::State& state, double time, double operations, double bytes, std::int64_t threads, std::int64_t set) {
+  if (set == kSse4 || threads > 2) return;
+  const auto t = static_cast<std::size_t>(threads);
+  const double floor = std::max(operations / (set == kAvx2 ? peaks().avx2[t] : peaks().best[t]), bytes / peaks().triad[t]);
+  state.counters["floor_ms"] = 1e3 * floor;
+  state.counters["times_floor"] = time / floor;
+}
 
 /// Rows of the machine's best instruction set on one and two threads, then AVX2 and SSE4 on two.
 inline void rows(benchmark::internal::Benchmark* b, const std::vector<std::int64_t>& first) {

@@ -22,6 +22,9 @@ struct Case {
     const std::int64_t n = deformer.count();
     attributes = {torch::rand({n}), 0.004 * torch::randn({n, 3}), torch::rand({n, 3}), 0.2 * torch::randn({n, 3}), 0.5 * torch::randn({n, 3})};
   }
+  // Bytes that a pose reads and writes at least: the pose directions of its features that are not zero (21 joints of the body), float32 as they are kept, place,
+  // frame, offset, radius and rotation of each Gaussian, its weights of four joints, mean and covariance. The arithmetic is far below.
+  [[nodiscard]] double bytes() const { return 4.0 * static_cast<double>(deformer.layers().pose_dirs.size()) * 21 * 9 / 486 + static_cast<double>(deformer.count()) * 4 * (3 + 9 + 3 + 3 + 3 + 8 + 3 + 6); }
   static Case& instance() {
     static Case only;
     return only;
@@ -42,7 +45,9 @@ void first_frame(benchmark::State& state) {
   const torch::NoGradGuard no_grad;
   Case& c = Case::instance();
   int at = 0;
+  const auto begin = bench::Clock::now();
   for (auto _ : state) benchmark::DoNotOptimize(c.deformer.pose(c.attributes, c.deformer.prepare(Case::frame(++at))));
+  bench::set_floor(state, bench::per_iteration(state, begin), 0, c.bytes(), state.range(0), state.range(1));
 }
 
 void next_frame(benchmark::State& state) {
@@ -52,7 +57,9 @@ void next_frame(benchmark::State& state) {
   const PosableAvatar avatar = c.deformer.bind(c.attributes);
   int at = 0;
   benchmark::DoNotOptimize(avatar.pose(Case::frame(at)));
+  const auto begin = bench::Clock::now();
   for (auto _ : state) benchmark::DoNotOptimize(avatar.pose(Case::frame(++at)));
+  bench::set_floor(state, bench::per_iteration(state, begin), 0, c.bytes(), state.range(0), state.range(1));
 }
 
 void pose_and_backward(benchmark::State& state) {
@@ -63,11 +70,13 @@ void pose_and_backward(benchmark::State& state) {
   const std::int64_t n = c.deformer.count();
   const torch::Tensor by_means = torch::rand({n, 3}), by_covariances = torch::rand({n, 6});
   int at = 0;
+  const auto begin = bench::Clock::now();
   for (auto _ : state) {
     const splat::Gaussians g = c.deformer.pose(leaves, c.deformer.prepare(Case::frame(++at)));
     for (torch::Tensor* t : {&leaves.offset, &leaves.radius, &leaves.rotation}) t->mutable_grad() = torch::Tensor();
     torch::autograd::backward({g.means, g.covariances}, {by_means, by_covariances});
   }
+  bench::set_floor(state, bench::per_iteration(state, begin), 0, c.bytes() + 4.0 * static_cast<double>(n) * (9 + 9 + 9), state.range(0), state.range(1));
 }
 
 void all_rows(benchmark::internal::Benchmark* b) {

@@ -7,6 +7,7 @@
 #include "layeravatar/produce/release_files.h"
 #include "layeravatar/produce/sampling.h"
 #include "layeravatar/produce/studio.h"
+#include "machine.h"
 
 namespace layeravatar::produce {
 namespace {
@@ -96,4 +97,8 @@ LAV_STAGE(png)->ArgName("panels")->Arg(0)->Arg(1);
 }  // namespace
 }  // namespace layeravatar::produce
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  at::set_num_threads(omp_get_num_procs());  // its first call would take what it thinks is right, half of them here
+  omp_set_num_threads(omp_get_num_procs());
+  return layeravatar::bench::run(argc, argv);
+}

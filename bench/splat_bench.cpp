@@ -3,7 +3,11 @@
 #include <benchmark/benchmark.h>
 #include <torch/torch.h>
 
+#include <bit>
+#include <utility>
+
 #include "body_surface.h"
+#include "layeravatar/splat/kernels/splat_kernel.h"
 #include "layeravatar/splat/render.h"
 #include "machine.h"
 
@@ -70,13 +74,55 @@ Scene closeup(const benchmark::State& state) {
   return {gaussians_of(points, false), camera_at(2.5, 1.35 * size, size)};
 }
 
+// Vector operations for one splat in one block of 4 x 4 pixels, one for each vector of sixteen: counted in the sources. Forward: offset and exponent 7, power of
+// two 13, alpha and transmittance 7, colours and depth 5. Back: the first 20 and alpha again, the reciprocal 4, value 4, transmittance and rest 9, sums 15.
+constexpr double kForward = 32, kForwardOwn = 8, kForwardInner = 6, kBackward = 55, kBackwardOwn = 16, kBackwardInner = 16;
+
+// Operations and bytes of memory that a view costs at least with this algorithm: blocks that splats can reach before every pixel is
+// full, the Gaussians once and the images once; on the way back the same again and the gradients.
+std::pair<double, double> least_work(const Gaussians& g, const geometry::Camera& camera, bool all, bool backward) {
+  SplatView view{};
+  for (std::size_t k = 0; k < 12; ++k) view.camera_from_world[k] = static_cast<float>(camera.camera_from_world[k]);
+  view.focal = static_cast<float>(camera.focal);
+  view.width = camera.width;
+  view.height = camera.height;
+  const auto pixels = static_cast<std::size_t>(camera.width) * static_cast<std::size_t>(camera.height);
+  std::vector<float> planes(31 * pixels);
+  float* const p = planes.data();
+  const SplatImages images{p, p + 3 * pixels, p + 4 * pixels, all ? p + 5 * pixels : nullptr, all ? p + 20 * pixels : nullptr,
+                           all ? p + 25 * pixels : nullptr, all ? p + 26 * pixels : nullptr};
+  const auto data = [](const torch::Tensor& t) { return t.data_ptr<float>(); };
+  SplatScratch s;
+  splat_forward_cpu({data(g.means), data(g.covariances), data(g.colours), data(g.opacities), g.components.data_ptr<std::uint8_t>(), g.means.size(0), view,
+                     {1, 1, 1}, 0, all, false}, images, s);
+  double operations = 0;
+  for (std::size_t tile = 0; tile + 1 < s.tile_start.size(); ++tile)
+    for (std::size_t at = s.tile_start[tile]; at < s.tile_start[tile + 1] && at < s.tile_stop[tile]; ++at) {
+      const SplatPair& pair = s.pairs[at];
+      double of_block = kForward + (backward ? kBackward : 0);
+      if (all && pair.component < kComponents) of_block += kForwardOwn + (backward ? kBackwardOwn : 0);
+      if (all && pair.component == 0) of_block += kForwardInner + (backward ? kBackwardInner : 0);
+      operations += of_block * std::popcount(pair.blocks) * 32;  // sixteen pixels, and a multiply-add counts as two
+    }
+  const double of_images = (all ? 31.0 : 5.0) * 4 * static_cast<double>(pixels), of_gaussians = 53.0 * static_cast<double>(g.means.size(0));
+  return {operations, backward ? 3 * of_images + 3 * of_gaussians : of_images + of_gaussians};
+}
+
+void set_floor(benchmark::State& state, double time, const Scene& scene, bool all, bool backward) {
+  const torch::NoGradGuard guard;
+  const auto [operations, bytes] = least_work(scene.gaussians, scene.camera, all, backward);
+  bench::set_floor(state, time, operations, bytes, state.range(2), state.range(3));
+}
+
 void forward(benchmark::State& state, const Scene& scene, bool all) {
   const Held held(state.range(2), state.range(3));
   const torch::NoGradGuard guard;
   RenderOptions options;
   options.components = all;
   render(scene.gaussians, scene.camera, options);
+  const auto begin = bench::Clock::now();
   for (auto _ : state) benchmark::DoNotOptimize(render(scene.gaussians, scene.camera, options));
+  set_floor(state, bench::per_iteration(state, begin), scene, all, false);
 }
 
 void forward_and_backward(benchmark::State& state, Scene scene, bool all) {
@@ -97,7 +143,9 @@ void forward_and_backward(benchmark::State& state, Scene scene, bool all) {
     torch::autograd::backward(outputs, gradients);
   };
   step();
+  const auto begin = bench::Clock::now();
   for (auto _ : state) step();
+  set_floor(state, bench::per_iteration(state, begin), scene, all, true);
 }
 
 void official_rows(benchmark::internal::Benchmark* b) {

@@ -118,6 +118,7 @@ struct UNetEngine::Net {
   void plan(int count);
   Tensor forward(const Tensor& x, const Tensor& estimate, const Tensor& t);
   [[nodiscard]] std::size_t bytes() const;
+  [[nodiscard]] Work work() const;
 
  private:
   struct Size {
@@ -370,11 +371,28 @@ Tensor UNetEngine::Net::forward(const Tensor& x, const Tensor& estimate, const T
   return y;
 }
 
+UNetEngine::Work UNetEngine::Net::work() const {
+  Work sum;
+  const auto add = [&](const Convolution& c) {
+    sum.products += c.products();
+    sum.weight_bytes += static_cast<double>(c.memory());
+  };
+  add(head);
+  for (const ResBlock& b : res_blocks) {
+    add(b.first);
+    add(b.second);
+    if (b.has_shortcut) add(b.shortcut);
+  }
+  for (const Attention& a : attentions) {
+    add(a.qkv);
+    add(a.proj);
+  }
+  for (const Convolution& c : convolutions) add(c);
+  return sum;
+}
+
 std::size_t UNetEngine::Net::bytes() const {
-  std::size_t sum = head.memory() + keys.size() * sizeof(float);
-  for (const ResBlock& b : res_blocks) sum += b.first.memory() + b.second.memory() + b.shortcut.memory();
-  for (const Attention& a : attentions) sum += a.qkv.memory() + a.proj.memory();
-  for (const Convolution& c : convolutions) sum += c.memory();
+  std::size_t sum = static_cast<std::size_t>(work().weight_bytes) + keys.size() * sizeof(float);
   for (const auto* list : {&memory, &scratch})
     for (const Floats& one : *list) sum += one.size() * sizeof(float);
   return sum;
@@ -396,6 +414,8 @@ Tensor UNetEngine::forward(const Tensor& x, const Tensor& t) {
     return net_->forward(x.contiguous(), estimate.defined() ? estimate.contiguous() : estimate, t);
   });
 }
+
+UNetEngine::Work UNetEngine::work() const { return net_ == nullptr ? Work{} : net_->work(); }
 
 std::size_t UNetEngine::memory() const { return net_ == nullptr ? 0 : net_->bytes(); }
 

@@ -26,6 +26,11 @@ class UNetEngine {
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
   /// Bytes of packed weights and of activations.
   [[nodiscard]] std::size_t memory() const;
+  /// Multiply-adds of the convolutions' matrix products in a step of one image, and bytes of their packed weights; zero before the first step.
+  struct Work {
+    double products = 0, weight_bytes = 0;
+  };
+  [[nodiscard]] Work work() const;
 
  private:
   struct Net;

@@ -1,4 +1,6 @@
 // Packing of a convolution's weights, and the plan of its work.
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <array>
 #include <bit>
@@ -48,14 +50,33 @@ Matrix filter_transform(int m) {
 }  // namespace
 
 Floats::Floats(std::size_t count) : size_(count) {
-  constexpr std::size_t kLine = 64;
-  auto* p = static_cast<float*>(std::aligned_alloc(kLine, (count * sizeof(float) + kLine) / kLine * kLine));
+  constexpr std::size_t kLine = 64, kLarge = std::size_t{1} << 22;
+  const std::size_t bytes = (count * sizeof(float) + kLine) / kLine * kLine;
+  if (bytes >= kLarge) {
+    void* const mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mapped == MAP_FAILED) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    ::madvise(mapped, bytes, MADV_HUGEPAGE);  // advice: where it is not taken nothing changes
+#endif
+    data_ = std::unique_ptr<float[], FreeFloats>(static_cast<float*>(mapped), FreeFloats{bytes});
+    return;
+  }
+  auto* p = static_cast<float*>(std::aligned_alloc(kLine, bytes));
   if (p == nullptr) throw std::bad_alloc();
   std::memset(p, 0, count * sizeof(float));
   data_.reset(p);
 }
 
-void Floats::Free::operator()(float* p) const { std::free(p); }
+void FreeFloats::operator()(float* p) const {
+  if (mapped != 0) ::munmap(p, mapped);
+  else std::free(p);
+}
+
+double Convolution::products() const {
+  const double channels = static_cast<double>(shape_.in_channel.size()) * static_cast<double>(shape_.out_channel.size());
+  if (winograd_ == 0) return channels * shape_.kernel * shape_.kernel * out_rows() * out_columns();
+  return channels * (winograd_ + 2) * (winograd_ + 2) * chunk_.all_rows * chunk_.all_columns;
+}
 
 Convolution::Convolution(Shape shape, const float* weights, const float* bias)
     : shape_(std::move(shape)), bias_(shape_.out_channel.size()) {

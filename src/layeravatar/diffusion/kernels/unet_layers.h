@@ -13,7 +13,12 @@ inline constexpr int kRowsMultiple = 24;  // of a matrix product's rows
 
 inline int blocks_of(int channels) { return (channels + kBlock - 1) / kBlock; }
 
-/// Zeros, on a cache line.
+struct FreeFloats {
+  std::size_t mapped = 0;  // bytes, or 0 for memory of the allocator
+  void operator()(float* p) const;
+};
+
+/// Zeros, on a cache line; much of it in large pages that the system clears where they are first touched.
 class Floats {
  public:
   Floats() = default;
@@ -22,10 +27,7 @@ class Floats {
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
-  struct Free {
-    void operator()(float* p) const;
-  };
-  std::unique_ptr<float[], Free> data_;
+  std::unique_ptr<float[], FreeFloats> data_;
   std::size_t size_ = 0;
 };
 
@@ -90,6 +92,8 @@ class Convolution {
   [[nodiscard]] int out_rows() const { return (shape_.rows + shape_.stride - 1) / shape_.stride; }
   [[nodiscard]] int out_columns() const { return (shape_.columns + shape_.stride - 1) / shape_.stride; }
   [[nodiscard]] std::size_t memory() const { return (weights_.size() + bias_.size()) * sizeof(float); }
+  /// Multiply-adds in the matrix products of one image, Winograd's transforms left out.
+  [[nodiscard]] double products() const;
 
   // What the kernels read.
   [[nodiscard]] const Shape& shape() const { return shape_; }
