@@ -3,7 +3,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 PACKAGES := $(shell sed 's/\#.*//' apt-packages.txt)
 MISSING = $(shell for p in $(PACKAGES); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'install ok installed' || echo $$p; done)
 
-.PHONY: packages build test asan fuzz demo train-default bench
+.PHONY: packages build test asan threads fuzz demo train-default bench
 packages:
 	@missing="$(MISSING)"; if [ -n "$$missing" ]; then echo "== installing:" $$missing; \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $$missing; fi
@@ -24,6 +24,13 @@ asan: packages
 	cmake --preset asan
 	cmake --build --preset asan
 	ctest --preset asan
+
+threads: packages
+	@command -v clang++ >/dev/null && test -f /usr/lib/llvm-14/lib/libarcher.so || { echo "== installing: clang and its OpenMP"; $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends clang libclang-rt-dev libomp-dev; }
+	@echo "== running the kernels on four threads under the thread sanitizer"
+	cmake --preset threads
+	cmake --build --preset threads
+	OMP_TOOL_LIBRARIES=/usr/lib/llvm-14/lib/libarcher.so TSAN_OPTIONS=halt_on_error=0:ignore_noninstrumented_modules=1 build/threads/tests/threads/race_check
 
 # FUZZ_SECONDS of each parser; FUZZ_TARGETS="obj npy" takes some of them only. New inputs gather in build/fuzz/corpus.
 FUZZ_SECONDS ?= 60

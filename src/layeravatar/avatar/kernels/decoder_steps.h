@@ -11,7 +11,6 @@ namespace {
 
 using Vector = float __attribute__((vector_size(LAV_VECTOR_BYTES)));
 using Integers = std::int32_t __attribute__((vector_size(LAV_VECTOR_BYTES)));
-using Unaligned = float __attribute__((vector_size(LAV_VECTOR_BYTES), aligned(4), may_alias));
 constexpr std::int64_t kLanes = LAV_VECTOR_BYTES / 4;
 constexpr std::int64_t kBlocks = LAV_VECTOR_BYTES == 64 ? 3 : 2;  // vectors of pixels per step of the input gradient
 constexpr std::int64_t kGroup = LAV_VECTOR_BYTES == 64 ? 4 : 2;   // channels per step of the weight gradient
@@ -21,8 +20,12 @@ constexpr std::int64_t kSpan = kOutputBlocks * kLanes;
 constexpr std::int64_t kTaps = kConvSize * kConvSize;
 constexpr std::int64_t kChunk = 512;  // pixels at a time; sums run in float within one, in double over all
 
-inline Vector load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
-inline void store(float* p, Vector v) { *reinterpret_cast<Unaligned*>(p) = v; }
+inline Vector load(const float* p) {
+  Vector v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return v;
+}
+inline void store(float* p, Vector v) { __builtin_memcpy(p, &v, sizeof v); }
 inline Vector broadcast(float x) { return x - Vector{}; }  // a sum with zero would be computed, for the sake of -0
 inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
 

@@ -22,7 +22,7 @@ constexpr std::int64_t kChunkPixels = 256;  // float sums run over these, double
 }
 
 // Sums of values and squares of each channel over n pixels.
-LAV_VECTOR_CLONES void sum_pixels(const std::uint16_t* x, std::int64_t n, std::int64_t channels, float* sum, float* squares) {
+LAV_CLONES void sum_pixels(const std::uint16_t* x, std::int64_t n, std::int64_t channels, float* sum, float* squares) {
   std::fill_n(sum, channels, 0.0F);
   std::fill_n(squares, channels, 0.0F);
   for (std::int64_t p = 0; p < n; ++p, x += channels) {
@@ -35,7 +35,7 @@ LAV_VECTOR_CLONES void sum_pixels(const std::uint16_t* x, std::int64_t n, std::i
   }
 }
 
-LAV_VECTOR_CLONES void silu_pixels(const std::uint16_t* x, std::int64_t n, std::int64_t channels, const float* a, const float* b,
+LAV_CLONES void silu_pixels(const std::uint16_t* x, std::int64_t n, std::int64_t channels, const float* a, const float* b,
                                    std::uint16_t* y) {
   for (std::int64_t p = 0; p < n; ++p, x += channels, y += channels) {
 #pragma omp simd
@@ -47,7 +47,7 @@ LAV_VECTOR_CLONES void silu_pixels(const std::uint16_t* x, std::int64_t n, std::
 }
 
 // grad_z = grad_y silu'(z); sums of it, and of it times x, of each channel over n pixels.
-LAV_VECTOR_CLONES void silu_pixels_backward(const std::uint16_t* grad_y, const std::uint16_t* x, std::int64_t n,
+LAV_CLONES void silu_pixels_backward(const std::uint16_t* grad_y, const std::uint16_t* x, std::int64_t n,
                                             std::int64_t channels, const float* a, const float* b, std::uint16_t* grad_z,
                                             float* sum, float* moment) {
   std::fill_n(sum, channels, 0.0F);
@@ -64,7 +64,7 @@ LAV_VECTOR_CLONES void silu_pixels_backward(const std::uint16_t* grad_y, const s
 }
 
 // g <- a g + slope x + rest
-LAV_VECTOR_CLONES void combine_pixels(std::uint16_t* g, const std::uint16_t* x, std::int64_t n, std::int64_t channels,
+LAV_CLONES void combine_pixels(std::uint16_t* g, const std::uint16_t* x, std::int64_t n, std::int64_t channels,
                                       const float* a, const float* slope, const float* rest) {
   for (std::int64_t p = 0; p < n; ++p, x += channels, g += channels) {
 #pragma omp simd

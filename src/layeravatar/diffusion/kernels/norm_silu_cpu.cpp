@@ -9,7 +9,7 @@ namespace {
 
 constexpr std::int64_t kChunk = 1024;  // float sums run over this many elements, double sums over the chunks
 
-LAV_VECTOR_CLONES double sum_of(const float* x, std::int64_t n) {
+LAV_CLONES double sum_of(const float* x, std::int64_t n) {
   double total = 0;
   for (std::int64_t at = 0; at < n; at += kChunk) {
     const std::int64_t m = std::min(kChunk, n - at);
@@ -22,7 +22,7 @@ LAV_VECTOR_CLONES double sum_of(const float* x, std::int64_t n) {
   return total;
 }
 
-LAV_VECTOR_CLONES double squares_about(const float* x, std::int64_t n, float mean) {
+LAV_CLONES double squares_about(const float* x, std::int64_t n, float mean) {
   double total = 0;
   for (std::int64_t at = 0; at < n; at += kChunk) {
     const std::int64_t m = std::min(kChunk, n - at);
@@ -36,7 +36,7 @@ LAV_VECTOR_CLONES double squares_about(const float* x, std::int64_t n, float mea
 }
 
 // y = silu(a x + b)
-LAV_VECTOR_CLONES void silu_line(const float* x, std::int64_t n, float a, float b, float* y) {
+LAV_CLONES void silu_line(const float* x, std::int64_t n, float a, float b, float* y) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
     const float z = a * x[i] + b;
@@ -45,7 +45,7 @@ LAV_VECTOR_CLONES void silu_line(const float* x, std::int64_t n, float a, float 
 }
 
 // grad_z = grad_y silu'(a x + b); returns its sum and its sum times (x - mean).
-LAV_VECTOR_CLONES void silu_line_backward(const float* grad_y, const float* x, std::int64_t n, float a, float b,
+LAV_CLONES void silu_line_backward(const float* grad_y, const float* x, std::int64_t n, float a, float b,
                                           float mean, float* grad_z, double* sum, double* moment) {
   double s = 0, q = 0;
   for (std::int64_t at = 0; at < n; at += kChunk) {
@@ -69,7 +69,7 @@ LAV_VECTOR_CLONES void silu_line_backward(const float* grad_y, const float* x, s
 }
 
 // g <- a g + b x + c
-LAV_VECTOR_CLONES void combine_line(float* g, const float* x, std::int64_t n, float a, float b, float c) {
+LAV_CLONES void combine_line(float* g, const float* x, std::int64_t n, float a, float b, float c) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) g[i] = a * g[i] + b * x[i] + c;
 }

@@ -1,14 +1,9 @@
-// What the normalisation kernels share: a vectorisable exponential and several instruction sets from one source.
+// What the normalisation kernels share: a vectorisable exponential.
 #pragma once
 #include <bit>
 #include <cstdint>
 
-// One binary for every x86-64: the loops below are compiled three times and chosen at start.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__)
-#define LAV_VECTOR_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define LAV_VECTOR_CLONES
-#endif
+#include "layeravatar/core/clones.h"
 
 namespace layeravatar::diffusion {
 

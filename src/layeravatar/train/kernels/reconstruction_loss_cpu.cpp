@@ -2,9 +2,8 @@
 #include <cmath>
 #include <vector>
 
+#include "layeravatar/core/clones.h"
 #include "layeravatar/train/kernels/reconstruction_loss_kernel.h"
-
-#define LAV_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 
 namespace layeravatar::train {
 namespace {
