@@ -1,5 +1,9 @@
 #include "layeravatar/scan/mesh_renderer.h"
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -8,6 +12,22 @@
 
 namespace layeravatar::scan {
 namespace {
+
+// Highway has no four lanes where SSE2 is all that a build may assume.
+using Four = float __attribute__((vector_size(16)));
+using FourSigns = std::int32_t __attribute__((vector_size(16)));
+
+Four least(Four a, Four b) { return a < b ? a : b; }
+Four most(Four a, Four b) { return a > b ? a : b; }
+
+// A bit for each lane that is set.
+unsigned bits_of(FourSigns lanes) {
+#if defined(__SSE2__)
+  return static_cast<unsigned>(_mm_movemask_ps(reinterpret_cast<__m128>(lanes)));
+#else
+  return (lanes[0] & 1) | (lanes[1] & 2) | (lanes[2] & 4) | (lanes[3] & 8);
+#endif
+}
 
 constexpr float kNear = 0.1F;
 
@@ -26,6 +46,9 @@ struct Edge {
     dx = forward ? b.x - a.x : a.x - b.x, dy = forward ? b.y - a.y : a.y - b.y;
   }
   [[nodiscard]] float operator()(float px, float py) const { return dx * (py - y) - dy * (px - x); }
+  [[nodiscard]] Four operator()(Four px, float py) const {
+    return dx * (py - y) - dy * (px - x);
+  }
 };
 
 struct Edges {
@@ -87,11 +110,17 @@ std::vector<Corner> project_to_samples(std::span<const Point> vertices, const ge
   return out;
 }
 
+// The first and last whole number of low..high - 1 that is not below or above; high and low - 1 where there is none.
+// Without std::ceil and std::floor, which are calls on processors before SSE4.
 int first_inside(float v, int low, int high) {
-  return static_cast<int>(std::clamp(std::ceil(v), static_cast<float>(low), static_cast<float>(high)));
+  const float inside = std::clamp(v, static_cast<float>(low), static_cast<float>(high));
+  const int whole = static_cast<int>(inside);
+  return whole + (static_cast<float>(whole) < inside ? 1 : 0);
 }
 int last_inside(float v, int low, int high) {
-  return static_cast<int>(std::clamp(std::floor(v), static_cast<float>(low - 1), static_cast<float>(high - 1)));
+  const float inside = std::clamp(v, static_cast<float>(low - 1), static_cast<float>(high - 1));
+  const int whole = static_cast<int>(inside);
+  return whole - (static_cast<float>(whole) > inside ? 1 : 0);
 }
 
 Samples part_of(const std::vector<Corner>& corners, const geometry::Camera& camera, int supersample) {
@@ -121,6 +150,7 @@ Samples see(const Surface& s, const std::vector<TexturePyramid>& textures, const
             const geometry::Camera& camera, int supersample) {
   Samples out = part_of(corners, camera, supersample);
   const auto row = static_cast<std::size_t>(out.width);
+  constexpr float kBelow = 1 - 1e-5F;  // of a depth, more than its rounding
   for (std::size_t t = 0; t < s.triangles.size(); ++t) {
     const auto& ids = s.triangles[t];
     const Corner &p = corners[static_cast<std::size_t>(ids[0])], &q = corners[static_cast<std::size_t>(ids[1])],
@@ -133,24 +163,33 @@ Samples see(const Surface& s, const std::vector<TexturePyramid>& textures, const
               y1 = last_inside(std::max({p.y, q.y, r.y}), out.y0, out.y0 + out.height);
     if (y0 > y1) continue;
     const Edges e(ids, p, q, r);
+    const float nearest = std::min({p.z, q.z, r.z});
     const TexturePyramid& texture = textures[static_cast<std::size_t>(s.materials[t])];
     for (int y = y0; y <= y1; ++y) {
       const std::size_t begin = static_cast<std::size_t>(y - out.y0) * row;
       const auto fy = static_cast<float>(y);
-      for (int x = x0; x <= x1; ++x) {
-        const auto fx = static_cast<float>(x);
-        const float ea = e.a(fx, fy), eb = e.b(fx, fy), ec = e.c(fx, fy);
-        if (!((ea >= 0 && eb >= 0 && ec >= 0) || (ea <= 0 && eb <= 0 && ec <= 0))) continue;
-        const float wa = ea * e.za, wb = eb * e.zb, wc = ec * e.zc;
-        const float inverse = 1.0F / (wa + wb + wc), depth = (ea + eb + ec) * inverse;
-        const std::size_t at = begin + static_cast<std::size_t>(x - out.x0);
-        if (!(depth < out.depth[at])) continue;  // also where the triangle has no area
-        if (texture.has_alpha()) {
-          const auto uv = uv_at(s, t, {wb * inverse, wc * inverse});
-          if (texture.alpha(uv[0], uv[1]) < 255 * kAlphaTest) continue;
+      for (int four = x0; four <= x1; four += 4) {
+        const auto first = static_cast<float>(four);
+        const Four fx4{first, first + 1, first + 2, first + 3};
+        const Four a = e.a(fx4, fy), b = e.b(fx4, fy), c = e.c(fx4, fy);
+        const unsigned outside = bits_of((least(least(a, b), c) < 0) & (most(most(a, b), c) > 0));
+        unsigned inside = ~outside & (x1 - four >= 3 ? 15U : (2U << static_cast<unsigned>(x1 - four)) - 1);
+        for (; inside != 0; inside &= inside - 1) {
+          const int x = four + __builtin_ctz(inside);
+          const std::size_t at = begin + static_cast<std::size_t>(x - out.x0);
+          if (!(kBelow * nearest < out.depth[at])) continue;  // farther in any case
+          const auto fx = static_cast<float>(x);
+          const float ea = e.a(fx, fy), eb = e.b(fx, fy), ec = e.c(fx, fy);
+          const float wa = ea * e.za, wb = eb * e.zb, wc = ec * e.zc;
+          const float inverse = 1.0F / (wa + wb + wc), depth = (ea + eb + ec) * inverse;
+          if (!(depth < out.depth[at])) continue;  // also where the triangle has no area
+          if (texture.has_alpha()) {
+            const auto uv = uv_at(s, t, {wb * inverse, wc * inverse});
+            if (texture.alpha(uv[0], uv[1]) < 255 * kAlphaTest) continue;
+          }
+          out.depth[at] = depth;
+          out.triangle[at] = static_cast<std::int32_t>(t);
         }
-        out.depth[at] = depth;
-        out.triangle[at] = static_cast<std::int32_t>(t);
       }
     }
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 
 #include "layeravatar/core/error.h"
 
@@ -30,6 +31,9 @@ WeightedImage halve(int width, int height, const Texel& fine) {
     }
   return out;
 }
+
+using Four = float __attribute__((vector_size(16)));
+using FourBytes = std::uint8_t __attribute__((vector_size(4)));
 
 struct Taps {
   std::size_t at[4];
@@ -89,8 +93,8 @@ TexturePyramid::TexturePyramid(const io::Image& image, int last_level) {
       }
   }
   levels_.push_back({image.width, image.height, {}});
-  std::vector<std::uint8_t>& first = levels_[0].rgb;
-  first.reserve(3 * count);
+  std::vector<std::uint8_t>& first = levels_[0].rgbx;
+  first.reserve(4 * count);
   if (channels == 4) alpha_.reserve(count);
   for (std::size_t i = 0; i < count; ++i) {
     const std::uint8_t* c = image.pixels.data() + channels * i;
@@ -99,17 +103,20 @@ TexturePyramid::TexturePyramid(const io::Image& image, int last_level) {
       const auto row = static_cast<std::size_t>(image.width);
       const auto texel = above(0, static_cast<int>(i % row), static_cast<int>(i / row));
       for (std::size_t k = 0; k < 3; ++k) first.push_back(static_cast<std::uint8_t>(texel[k] + 0.5F));
+      first.push_back(0);
     } else if (channels == 4 && c[3] == 0) {
-      first.insert(first.end(), 3, std::uint8_t{0});
+      first.insert(first.end(), 4, std::uint8_t{0});
     } else {
-      first.insert(first.end(), {c[0], c[green], c[blue]});
+      first.insert(first.end(), {c[0], c[green], c[blue], std::uint8_t{0}});
     }
   }
   for (std::size_t level = 0; level < std::min(static_cast<std::size_t>(last_level), sums.size()); ++level) {
     Level out{sums[level].width, sums[level].height, {}};
-    out.rgb.reserve(3 * sums[level].texels.size());
-    for (const auto& texel : sums[level].texels)
-      for (std::size_t k = 0; k < 3; ++k) out.rgb.push_back(static_cast<std::uint8_t>(texel[k] + 0.5F));
+    out.rgbx.reserve(4 * sums[level].texels.size());
+    for (const auto& texel : sums[level].texels) {
+      for (std::size_t k = 0; k < 3; ++k) out.rgbx.push_back(static_cast<std::uint8_t>(texel[k] + 0.5F));
+      out.rgbx.push_back(0);
+    }
     levels_.push_back(std::move(out));
   }
 }
@@ -118,16 +125,18 @@ std::array<float, 3> TexturePyramid::colour(float u, float v, float level) const
   const float clamped = std::clamp(level, 0.0F, static_cast<float>(levels_.size() - 1));
   const auto fine = static_cast<std::size_t>(clamped);
   const float share = clamped - static_cast<float>(fine);
-  std::array<float, 3> out{};
+  Four out{};
   for (std::size_t step = 0; step < (share > 0 ? 2U : 1U); ++step) {
     const Level& from = levels_[fine + step];
     const Taps t = taps(from.width, from.height, u, v);
     const float weight = step == 0 ? 1 - share : share;
-    for (std::size_t i = 0; i < 4; ++i)
-      for (std::size_t k = 0; k < 3; ++k)
-        out[k] += weight * t.weight[i] * static_cast<float>(from.rgb[3 * t.at[i] + k]);
+    for (std::size_t i = 0; i < 4; ++i) {
+      FourBytes texel;
+      std::memcpy(&texel, from.rgbx.data() + 4 * t.at[i], sizeof texel);
+      out += weight * t.weight[i] * __builtin_convertvector(texel, Four);
+    }
   }
-  return out;
+  return {out[0], out[1], out[2]};
 }
 
 float TexturePyramid::alpha(float u, float v) const {

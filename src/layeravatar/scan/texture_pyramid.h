@@ -28,7 +28,7 @@ class TexturePyramid {
  private:
   struct Level {
     int width, height;
-    std::vector<std::uint8_t> rgb;
+    std::vector<std::uint8_t> rgbx;  // four bytes a texel
   };
   std::vector<Level> levels_;
   std::vector<std::uint8_t> alpha_;
