@@ -39,8 +39,8 @@ class Reader {
     visited_.assign(nodes.size(), false);
     const Json& scenes = list("scenes");
     if (scenes.empty()) reject("has no scene");
-    const auto scene = index(json_.value("scene", Json(0)), scenes.size(), "scene");
-    for (const Json& node : scenes[scene].value("nodes", Json::array()))
+    const std::size_t scene = json_.contains("scene") ? index(get(json_, "scene"), scenes.size(), "scene") : 0;
+    for (const Json& node : items(scenes[scene], "nodes"))
       visit(index(node, nodes.size(), "node"), {1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1}, 0);
     return std::move(out_);
   }
@@ -62,9 +62,24 @@ class Reader {
     return value.get<std::size_t>();
   }
 
-  static std::uint64_t whole(const Json& object, const char* key, std::uint64_t otherwise) {
+  // Not copied: what a file holds may be nested deeply, and copies recurse. Null where there is no such key.
+  static const Json& get(const Json& object, const char* key) {
+    static const Json kNull;
+    if (!object.is_object()) return kNull;
     const auto at = object.find(key);
-    return at == object.end() ? otherwise : at->is_number_unsigned() ? at->get<std::uint64_t>() : std::numeric_limits<std::uint64_t>::max();
+    return at == object.end() ? kNull : *at;
+  }
+
+  // The items of a list; nothing of anything else.
+  static const Json& items(const Json& object, const char* key) {
+    static const Json kEmpty = Json::array();
+    const Json& out = get(object, key);
+    return out.is_array() ? out : kEmpty;
+  }
+
+  static std::uint64_t whole(const Json& object, const char* key, std::uint64_t otherwise) {
+    const Json& value = get(object, key);
+    return value.is_null() ? otherwise : value.is_number_unsigned() ? value.get<std::uint64_t>() : std::numeric_limits<std::uint64_t>::max();
   }
 
   // The bytes of a buffer view.
@@ -108,8 +123,8 @@ class Reader {
     out.width = out.type == kFloat || out.type == kU32 ? 4 : out.type == kU16 ? 2 : out.type == kU8 ? 1 : 0;
     if (out.width == 0) bad("element type is none of u8, u16, u32, f32");
     out.count = whole(a, "count", 0);
-    if (!a.contains("bufferView")) bad("has no bufferView");
-    out.bytes = view(a["bufferView"], out.stride);
+    if (get(a, "bufferView").is_null()) bad("has no bufferView");
+    out.bytes = view(get(a, "bufferView"), out.stride);
     const std::uint64_t element = components * out.width, offset = whole(a, "byteOffset", 0);
     if (out.stride == 0) out.stride = element;
     if (out.stride < element || out.stride > 4096) bad("a stride out of range");
@@ -124,20 +139,20 @@ class Reader {
     GlbMaterial out;
     out.name = m.value("name", "");
     out.opaque = m.value("alphaMode", "OPAQUE") == "OPAQUE";
-    const Json pbr = m.value("pbrMetallicRoughness", Json::object());
-    const Json factor = pbr.value("baseColorFactor", Json::array({1, 1, 1, 1}));
-    if (!factor.is_array() || factor.size() != 4) reject("a baseColorFactor that is not four numbers");
-    for (std::size_t k = 0; k < 4; ++k) out.factor[k] = factor[k].get<float>();
-    if (!pbr.contains("baseColorTexture")) return out;
-    const Json& use = pbr["baseColorTexture"];
+    const Json& pbr = get(m, "pbrMetallicRoughness");
+    const Json& factor = get(pbr, "baseColorFactor");
+    if (!factor.is_null() && (!factor.is_array() || factor.size() != 4)) reject("a baseColorFactor that is not four numbers");
+    for (std::size_t k = 0; k < 4 && !factor.is_null(); ++k) out.factor[k] = factor[k].get<float>();
+    const Json& use = get(pbr, "baseColorTexture");
+    if (use.is_null()) return out;
     if (whole(use, "texCoord", 0) != 0) reject(fmt::format("material '{}': only the first texture coordinates are read", out.name));
     if (use.contains("extensions")) reject(fmt::format("material '{}': transformed textures are not read", out.name));
     const Json &textures = list("textures"), &images = list("images");
-    const Json& texture = textures[index(use.value("index", Json()), textures.size(), "texture")];
-    const Json& image = images[index(texture.value("source", Json()), images.size(), "image")];
-    if (!image.contains("bufferView")) reject(fmt::format("material '{}': its picture is not in the file", out.name));
+    const Json& texture = textures[index(get(use, "index"), textures.size(), "texture")];
+    const Json& image = images[index(get(texture, "source"), images.size(), "image")];
+    if (get(image, "bufferView").is_null()) reject(fmt::format("material '{}': its picture is not in the file", out.name));
     std::uint64_t stride = 0;
-    out.picture = view(image["bufferView"], stride);
+    out.picture = view(get(image, "bufferView"), stride);
     return out;
   }
 
@@ -178,22 +193,22 @@ class Reader {
     }
     const Matrix here = times(parent, own);
     const Json& meshes = list("meshes");
-    if (node.contains("mesh")) {
-      const std::size_t mesh = index(node["mesh"], meshes.size(), "mesh");
-      for (const Json& primitive : meshes[mesh].value("primitives", Json::array())) append(primitive, mesh, here);
+    if (!get(node, "mesh").is_null()) {
+      const std::size_t mesh = index(get(node, "mesh"), meshes.size(), "mesh");
+      for (const Json& primitive : items(meshes[mesh], "primitives")) append(primitive, mesh, here);
     }
-    for (const Json& child : node.value("children", Json::array())) visit(index(child, nodes.size(), "node"), here, depth + 1);
+    for (const Json& child : items(node, "children")) visit(index(child, nodes.size(), "node"), here, depth + 1);
   }
 
   void append(const Json& primitive, std::size_t mesh, const Matrix& m) {
     const auto bad = [&](const std::string& what) { reject(fmt::format("mesh {}: {}", mesh, what)); };
     if (whole(primitive, "mode", kTrianglesMode) != kTrianglesMode) bad("expected triangles");
-    const Json attributes = primitive.value("attributes", Json::object());
-    if (!attributes.contains("POSITION")) bad("has no positions");
-    const Accessor positions = accessor(attributes["POSITION"], "VEC3", 3);
-    const auto material = primitive.contains("material") ? index(primitive["material"], out_.material_list.size() - 1, "material")
+    const Json& attributes = get(primitive, "attributes");
+    if (get(attributes, "POSITION").is_null()) bad("has no positions");
+    const Accessor positions = accessor(get(attributes, "POSITION"), "VEC3", 3);
+    const auto material = primitive.contains("material") ? index(get(primitive, "material"), out_.material_list.size() - 1, "material")
                                                          : out_.material_list.size() - 1;
-    const bool textured = attributes.contains("TEXCOORD_0");
+    const bool textured = !get(attributes, "TEXCOORD_0").is_null();
     if (!textured && !out_.material_list[material].picture.empty()) bad("a textured part without texture coordinates");
     const std::uint64_t first = out_.vertices.size();
     if (first + positions.count > kMaxTriangles) bad("too many vertices");
@@ -206,7 +221,7 @@ class Reader {
       out_.vertices.push_back(p);
     }
     if (textured) {
-      const Accessor uvs = accessor(attributes["TEXCOORD_0"], "VEC2", 2);
+      const Accessor uvs = accessor(get(attributes, "TEXCOORD_0"), "VEC2", 2);
       if (uvs.count != positions.count) bad(fmt::format("{} texture coordinates of {} vertices", uvs.count, positions.count));
       for (std::uint64_t i = 0; i < uvs.count; ++i) {
         const auto u = static_cast<float>(uvs.at(i, 0)), v = static_cast<float>(1 - uvs.at(i, 1));
@@ -218,7 +233,7 @@ class Reader {
     }
     Accessor ids;
     const bool indexed = primitive.contains("indices");
-    if (indexed) ids = accessor(primitive["indices"], "SCALAR", 1);
+    if (indexed) ids = accessor(get(primitive, "indices"), "SCALAR", 1);
     if (indexed && ids.type == kFloat) bad("indices are not whole numbers");
     const std::uint64_t corners = indexed ? ids.count : positions.count;
     if (corners % 3 != 0) bad(fmt::format("{} corners are not triangles", corners));
