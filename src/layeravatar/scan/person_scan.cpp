@@ -23,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kMargin = 8;  // texels around a chart: a texel of the release's last level
+constexpr std::size_t kSpread = 12;  // texels that the shade goes on beyond its triangles
 constexpr int kAtlasWidth = 4096, kMaxAtlasHeight = 32768;
 
 using Uv = std::array<float, 2>;
@@ -104,7 +105,8 @@ int pack(std::vector<Chart>& charts) {
   return y + row;
 }
 
-// The shade of each texel of a chart's cut: of the triangles at texel centres, outside them of the nearest such texel.
+// The shade of each texel of a chart's cut: of the triangles at texel centres, near them of the nearest such texel, and -1
+// farther away.
 std::vector<float> shade_of(const Chart& chart, const people::TexturedMesh& mesh) {
   const io::Image& texture = mesh.material_list[static_cast<std::size_t>(chart.material)].texture;
   const auto width = static_cast<std::size_t>(chart.width);
@@ -139,7 +141,12 @@ std::vector<float> shade_of(const Chart& chart, const people::TexturedMesh& mesh
       if (out[static_cast<std::size_t>(y) * width + static_cast<std::size_t>(x)] < 0) set(x, y, shade[k]);
     }
   }
-  for (std::size_t next = 0; next < front.size(); ++next) {
+  std::size_t ring = front.size();
+  for (std::size_t next = 0, steps = 0; next < front.size(); ++next) {
+    if (next == ring) {
+      if (++steps == kSpread) break;
+      ring = front.size();
+    }
     const std::size_t x = front[next] % width, y = front[next] / width;
     const auto spread = [&](bool inside, std::size_t at) {
       if (!inside || out[at] >= 0) return;
@@ -160,10 +167,11 @@ void paint(io::Image& atlas, const Chart& chart, const people::TexturedMesh& mes
   const auto channels = static_cast<std::size_t>(texture.channels), to_channels = static_cast<std::size_t>(atlas.channels);
   for (int y = 0; y < chart.height; ++y)
     for (int x = 0; x < chart.width; ++x) {
+      const float light = shade[static_cast<std::size_t>(y) * static_cast<std::size_t>(chart.width) + static_cast<std::size_t>(x)];
+      if (light < 0) continue;
       const int from_x = std::clamp(chart.x + x, 0, texture.width - 1), from_y = std::clamp(chart.y + y, 0, texture.height - 1);
       const std::uint8_t* from = texture.pixels.data() + channels * (static_cast<std::size_t>(from_y) * static_cast<std::size_t>(texture.width) + static_cast<std::size_t>(from_x));
       std::uint8_t* to = atlas.pixels.data() + to_channels * (static_cast<std::size_t>(chart.at_y + y) * static_cast<std::size_t>(atlas.width) + static_cast<std::size_t>(chart.at_x + x));
-      const float light = shade[static_cast<std::size_t>(y) * static_cast<std::size_t>(chart.width) + static_cast<std::size_t>(x)];
       for (std::size_t k = 0; k < 3; ++k) to[k] = static_cast<std::uint8_t>(std::clamp(std::lround(static_cast<float>(from[channels == 1 ? 0 : k]) * light), 0L, 255L));
       if (to_channels == 4) to[3] = channels == 4 ? from[3] : 255;
     }
