@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <nlohmann/json.hpp>
+#include <cstdlib>
 #include <set>
 
 #include "layeravatar/body/smplx_file.h"
@@ -13,6 +13,7 @@
 #include "layeravatar/io/jpeg.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/pickle_write.h"
+#include "layeravatar/people/pose_library.h"
 #include "layeravatar/scan/scan_for_test.h"
 
 namespace layeravatar::scan {
@@ -277,6 +278,28 @@ TEST_F(PeopleAsScans, OfCustomHumansStayInTheirPlace) {
   for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(got.transl[k], person.params.transl[k], 1e-6);
   got.transl = person.params.transl;
   EXPECT_EQ(got, person.params);
+}
+
+TEST_F(PeopleAsScans, OfThePackageLookLikeTheExactRoute) {
+  const char* package = std::getenv("LAV_MAKEHUMAN_DIR");
+  if (package == nullptr) GTEST_SKIP() << "LAV_MAKEHUMAN_DIR names no unpacked npm package";
+  auto assets = people::read_human_assets(package);
+  auto body = people::build_cc0_body(assets, package, 60);
+  people::write_cc0_body(folder / "body.npz", body);
+  people::Wardrobe wardrobe(package, std::move(assets), std::move(body));
+  make_people_scans(wardrobe, folder, {.count = 2, .seed = 1, .set = ScanSet::kCustomHumans});
+  RenderScansOptions options;
+  options.scans = folder / "mesh";
+  options.set = ScanSet::kCustomHumans;
+  options.body = folder / "body.npz";
+  options.size = 256;
+  const RenderScansReport report = render_scans(options);
+  ASSERT_EQ(report.rendered.size(), 2U);
+  EXPECT_TRUE(report.warnings.empty()) << report.warnings[0].second;
+  for (const std::uint64_t seed : {1, 2}) {
+    const auto person = wardrobe.dress(people::sample_look(seed, package), people::sample_pose(seed));
+    expect_same_views(person.mesh, folder / "mesh" / fmt::format("{:07}", seed) / kViewsFolder, 256);
+  }
 }
 
 class TenScans : public FolderTest {
