@@ -1,6 +1,7 @@
 // Views of a scan of half a million triangles with a texture of 4096 x 4096: what each sample sees against Embree's
 // packets of primary rays on the same rectangle, pictures, and the whole way from files to the 54 views on disk.
 #include <embree3/rtcore.h>
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -217,6 +218,11 @@ BENCHMARK(whole_scan)->Arg(2)->ArgName("threads")->Unit(benchmark::kSecond)->Use
 }  // namespace layeravatar::scan
 
 int main(int argc, char** argv) {
+  // As the program does: large arrays come from the heap and go back to it, their pages are not cleared anew each time.
+  mallopt(M_ARENA_MAX, 1);
+  mallopt(M_MMAP_MAX, 0);
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_TOP_PAD, 1 << 26);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -38,7 +38,8 @@ struct Corner {
 // Twice the signed area of a sample and an edge. Starting at the lower vertex id, the two triangles of an edge get the
 // same number with opposite signs, whatever the rounding: no sample falls between them.
 struct Edge {
-  float x, y, dx, dy;
+  float x = 0, y = 0, dx = 0, dy = 0;
+  Edge() = default;
   Edge(const Corner& from, const Corner& to, bool forward) {
     const Corner &a = forward ? from : to, &b = forward ? to : from;
     x = a.x, y = a.y;
@@ -53,7 +54,8 @@ struct Edge {
 
 struct Edges {
   Edge a, b, c;  // opposite to the corners
-  float za, zb, zc;
+  float za = 0, zb = 0, zc = 0;
+  Edges() = default;
   Edges(const Triangle& ids, const Corner& p, const Corner& q, const Corner& r)
       : a(q, r, ids[1] < ids[2]), b(r, p, ids[2] < ids[0]), c(p, q, ids[0] < ids[1]), za(1.0F / p.z), zb(1.0F / q.z), zc(1.0F / r.z) {}
 };
@@ -256,7 +258,6 @@ MeshView MeshRenderer::view(const geometry::Camera& camera, int supersample, con
   LAV_CHECK(!wanted.labels || !s.labels.empty(), "labels are wanted");
   const std::vector<Corner> corners = project_to_samples(s.vertices, camera, supersample);
   const Samples samples = see(s, textures_, corners, camera, supersample);
-  std::vector<float> levels(s.triangles.size(), -1.0F);
 
   const auto pixels = static_cast<std::size_t>(camera.width) * static_cast<std::size_t>(camera.height);
   const auto white = [&] {
@@ -284,31 +285,42 @@ MeshView MeshRenderer::view(const geometry::Camera& camera, int supersample, con
 
   const int per_pixel = supersample * supersample;
   const auto share = static_cast<float>(per_pixel);
+  std::int32_t last = -1;
+  Edges e;
+  float level = 0;
   for (int py = 0; py < samples.height / supersample; ++py)
     for (int px = 0; px < samples.width / supersample; ++px) {
+      bool nothing = true;
+      for (int sy = py * supersample; sy < (py + 1) * supersample; ++sy) {
+        const std::int32_t* const row = samples.triangle.data() + static_cast<std::size_t>(sy) * static_cast<std::size_t>(samples.width);
+        for (int sx = px * supersample; sx < (px + 1) * supersample; ++sx) nothing = nothing && row[sx] < 0;
+      }
+      if (nothing) continue;
       float sum[3] = {}, ambient[3] = {}, lit[3] = {}, nearest = std::numeric_limits<float>::infinity();
       Point normals{};
       int covered = 0, votes[kLabels] = {};
-      for (int i = 0; i < per_pixel; ++i) {
-        const int sy = py * supersample + i / supersample, sx = px * supersample + i % supersample;
+      const auto add_sample = [&](int sy, int sx) {
         const std::size_t at = static_cast<std::size_t>(sy) * static_cast<std::size_t>(samples.width) + static_cast<std::size_t>(sx);
-        if (samples.triangle[at] < 0) {
+        if (samples.triangle[at] < 0) {  // white
           for (float* const c : {sum, ambient, lit})
             for (int k = 0; k < 3; ++k) c[k] += 255.0F;
-          continue;
+          return;
         }
         const auto t = static_cast<std::size_t>(samples.triangle[at]);
         const auto& v = s.triangles[t];
-        const Edges e(v, corners[static_cast<std::size_t>(v[0])], corners[static_cast<std::size_t>(v[1])],
-                      corners[static_cast<std::size_t>(v[2])]);
+        const TexturePyramid& texture = textures_[static_cast<std::size_t>(s.materials[t])];
+        if (last != samples.triangle[at]) {  // samples of a pixel often see the same triangle
+          last = samples.triangle[at];
+          e = Edges(v, corners[static_cast<std::size_t>(v[0])], corners[static_cast<std::size_t>(v[1])],
+                    corners[static_cast<std::size_t>(v[2])]);
+          level = texture_level(s, t, texture, corners);
+        }
         const auto fx = static_cast<float>(samples.x0 + sx), fy = static_cast<float>(samples.y0 + sy);
         const float wa = e.a(fx, fy) * e.za, wb = e.b(fx, fy) * e.zb, wc = e.c(fx, fy) * e.zc;
         const float inverse = 1.0F / (wa + wb + wc);
         const Weights w{wb * inverse, wc * inverse};
-        const TexturePyramid& texture = textures_[static_cast<std::size_t>(s.materials[t])];
-        if (levels[t] < 0) levels[t] = texture_level(s, t, texture, corners);
         const auto uv = uv_at(s, t, w);
-        auto texel = texture.colour(uv[0], uv[1], levels[t]);
+        auto texel = texture.colour(uv[0], uv[1], level);
         if (!s.shade.empty()) {
           const float shade = mix(s.shade, v, w);
           for (float& c : texel) c *= shade;
@@ -331,8 +343,9 @@ MeshView MeshRenderer::view(const geometry::Camera& camera, int supersample, con
           const float light = 0.6F * std::max(0.0F, dot(n, to_lamp));
           for (std::size_t k = 0; k < 3; ++k) lit[k] += texel[k] * light;
         }
-      }
-      if (covered == 0) continue;
+      };
+      for (int sy = py * supersample; sy < (py + 1) * supersample; ++sy)
+        for (int sx = px * supersample; sx < (px + 1) * supersample; ++sx) add_sample(sy, sx);
       const std::size_t pixel = static_cast<std::size_t>(samples.y0 / supersample + py) * static_cast<std::size_t>(camera.width) +
                                 static_cast<std::size_t>(samples.x0 / supersample + px);
       const auto alpha = static_cast<std::uint8_t>(255 * covered / per_pixel);
