@@ -74,6 +74,7 @@ int run(const Flags& flags, const Common& common) {
   read_shard(flags.shard, options);
   Progress progress(common);
   const auto& stop = stop_on_signal();
+  if (!options.body.empty()) say(common, "reading " + options.body.string());
   const scan::RenderScansReport report = scan::render_scans(options, [&](const scan::RenderScansProgress& p) {
     progress.show(p);
     return !stop;
