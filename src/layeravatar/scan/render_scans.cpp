@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -31,7 +32,7 @@ nlohmann::ordered_json record_of(const RenderScansOptions& o) {
 bool is_complete(const fs::path& views, const RenderScansOptions& options) {
   const fs::path file = views / "render.json";
   if (!fs::exists(views)) return false;
-  if (!fs::exists(file)) return true;
+  if (!fs::exists(file)) return fs::exists(views / "image");
   const auto found = nlohmann::json::parse(read_file(file), nullptr, false);
   const nlohmann::json wanted = record_of(options);
   for (const auto& [key, value] : wanted.items()) {
@@ -113,7 +114,7 @@ bool write_scan_views(const fs::path& views, const ScanMesh& mesh, const std::ar
     if (wants) make_folder(temporary / name);
   const auto cameras = geometry::training_cameras(options.size);
   const auto count = static_cast<std::int64_t>(cameras.size());
-  std::vector<std::string> failures(cameras.size());
+  std::vector<std::exception_ptr> failures(cameras.size());
   std::atomic<bool> stop = false;
   int done = 0;
 #pragma omp parallel for schedule(dynamic, 1)
@@ -132,8 +133,8 @@ bool write_scan_views(const fs::path& views, const ScanMesh& mesh, const std::ar
       if (options.lit) picture("lit", view.lit);
       if (options.depth)
         io::write_npz(temporary / "depth" / (name + ".npz"), {{"depth", io::make_array<float>({options.size, options.size}, view.depth)}}, {.level = 1});
-    } catch (const std::exception& e) {
-      failures[static_cast<std::size_t>(i)] = e.what();
+    } catch (...) {
+      failures[static_cast<std::size_t>(i)] = std::current_exception();
       stop = true;
     }
 #pragma omp critical(lav_scan_progress)
@@ -143,7 +144,7 @@ bool write_scan_views(const fs::path& views, const ScanMesh& mesh, const std::ar
     }
   }
   for (const auto& failure : failures)
-    if (!failure.empty()) throw Error(ErrorKind::kOutput, failure);
+    if (failure) std::rethrow_exception(failure);
   if (stop) return false;
   folder.write("render.json", record_of(options).dump(1) + "\n");
   if (options.again) {
