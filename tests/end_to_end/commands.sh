@@ -146,5 +146,25 @@ fi
 expect "folder is a file" 6 "file" "$program" generate --model "$pack" --count 1 "${small[@]}" -o "$work/file"
 expect "full disk" 6 "/dev/full" "$program" export "$work/a/avatar_0000.safetensors" --model "$pack" -o /dev/full/a.ply
 
+# Scans: a quad as OBJ, a damaged one, a folder without mesh.
+mkdir -p "$work/scans/good" "$work/scans/cut" "$work/scans/none"
+printf 'v -0.4 -0.4 0\nv 0.4 -0.4 0\nv 0.4 0.4 0\nv -0.4 0.4 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nf 1/1 2/2 3/3 4/4\n' >"$work/scans/good/good.obj"
+printf 'v -0.4 -0.4 0\nv 0.4 -0.4 0\nv 0.4 0.4 0\nvt 0 0\nf 1/1 2/1 3' >"$work/scans/cut/cut.obj"
+cp "$work/a/avatar_0000/view_000.png" "$work/scans/good/material0.png"
+expect "render-scans with bad scans" 7 "" "$program" render-scans "$work/scans" --source plain --size 32 --quiet -o "$work/views"
+check "names the bad ones" [ "$(grep -c 'failed: ' "$work/err")" = 2 ]
+check "with a reason" grep -q 'cut: failed: .*cut.obj: line 5: face without texture coordinates' "$work/err"
+check "counts" grep -q 'error: 1 of 3 scans rendered' "$work/err"
+check "renders the good one" [ "$(ls "$work/views/good/18views_3_wbg/image" | wc -l)" = 54 ]
+check "leaves nothing of the others" absent "$work/views/cut"
+rm -r "$work/scans/cut" "$work/scans/none"
+expect "render-scans again" 0 "" "$program" render-scans "$work/scans" --source plain --size 32 --quiet --json --resume -o "$work/views"
+check "keeps what is there" grep -q '"rendered":\[\],"kept":\["good"\]' "$work/out"
+expect "progress at once" 0 "1/1 good: reading" "$program" render-scans "$work/scans" --source plain --size 16 -o "$work/more"
+expect "a shard out of range" 4 "shard = 3/2" "$program" render-scans "$work/scans" --source plain --shard 3/2 -o "$work/views"
+expect "fits need a body" 4 "need --body" "$program" render-scans "$work/scans" --source custom -o "$work/views"
+expect "no such source" 4 "expected thuman2.0, thuman2.1, custom or plain" "$program" render-scans "$work/scans" --source x -o "$work/views"
+expect "no scans" 3 "cannot open" "$program" render-scans "$work/nowhere" -o "$work/views"
+
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -47,6 +47,7 @@ void add_interpolate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_transfer(CLI::App& app, const Common& common, Chosen& chosen);
 void add_export(CLI::App& app, const Common& common, Chosen& chosen);
 void add_people(CLI::App& app, const Common& common, Chosen& chosen);
+void add_render_scans(CLI::App& app, const Common& common, Chosen& chosen);
 void add_template(CLI::App& app, const Common& common, Chosen& chosen);
 void add_train(CLI::App& app, const Common& common, Chosen& chosen);
 void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen);

@@ -80,6 +80,7 @@ int run(int argc, char** argv) {
   add_transfer(app, common, chosen);
   add_export(app, common, chosen);
   add_people(app, common, chosen);
+  add_render_scans(app, common, chosen);
   add_template(app, common, chosen);
   add_train(app, common, chosen);
   add_evaluate(app, common, chosen);

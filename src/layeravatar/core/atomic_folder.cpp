@@ -1,5 +1,11 @@
 #include "layeravatar/core/atomic_folder.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
 #include "layeravatar/core/error.h"
 
 namespace layeravatar {
@@ -23,8 +29,37 @@ AtomicFolder::~AtomicFolder() {
   fs::remove_all(temporary_, ignored);
 }
 
+void AtomicFolder::write(const fs::path& name, std::string_view content) {
+  const fs::path file = temporary_ / name;
+  const auto fail = [&](const char* action) {
+    throw Error(ErrorKind::kOutput, (path_ / name).string() + ": " + action + ": " + std::generic_category().message(errno));
+  };
+  const int handle = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (handle < 0) fail("cannot create");
+  unflushed_ = true;
+  while (!content.empty()) {
+    const ssize_t done = ::write(handle, content.data(), content.size());
+    if (done < 0 && errno == EINTR) continue;
+    if (done < 0) {
+      const int code = errno;
+      ::close(handle);
+      errno = code;
+      fail("cannot write");
+    }
+    content.remove_prefix(static_cast<std::size_t>(done));
+  }
+  if (::close(handle) != 0) fail("cannot close");
+}
+
 void AtomicFolder::commit() {
   std::error_code error;
+  if (unflushed_) {
+    const int handle = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool flushed = handle >= 0 && ::syncfs(handle) == 0;
+    const int code = errno;
+    if (handle >= 0) ::close(handle);
+    if (!flushed) throw Error(ErrorKind::kOutput, path_.string() + ": cannot flush: " + std::generic_category().message(code));
+  }
   fs::rename(temporary_, path_, error);
   if (error) throw Error(ErrorKind::kOutput, path_.string() + ": cannot rename: " + error.message());
 }

@@ -1,7 +1,9 @@
 // Folders that appear under their final name complete or not at all.
 #pragma once
+#include <atomic>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace layeravatar {
 
@@ -19,11 +21,15 @@ class AtomicFolder {
   AtomicFolder& operator=(const AtomicFolder&) = delete;
 
   [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }
+  /// A whole file, by its path in the folder, whose own folder is there. It is flushed by `commit`, all at once, which is
+  /// much faster than write_file for many files. Safe from several threads.
+  void write(const std::filesystem::path& name, std::string_view content);
   void commit();
 
  private:
   std::filesystem::path path_;
   std::filesystem::path temporary_;
+  std::atomic<bool> unflushed_ = false;
 };
 
 }  // namespace layeravatar

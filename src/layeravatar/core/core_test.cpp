@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/core/mapped_file.h"
 
@@ -108,6 +109,26 @@ TEST_F(AtomicFileTest, MissingInputSaysSo) {
     EXPECT_EQ(e.kind(), ErrorKind::kInput);
     EXPECT_NE(std::string(e.what()).find("none.txt: cannot open: "), std::string::npos) << e.what();
   }
+}
+
+TEST_F(AtomicFileTest, AFoldersFilesAppearWithIt) {
+  {
+    AtomicFolder out(folder / "views");
+    make_folder(out.temporary() / "image");
+    out.write("image/a.txt", "content");
+    EXPECT_FALSE(std::filesystem::exists(folder / "views"));
+    out.commit();
+  }
+  EXPECT_EQ(read_file(folder / "views/image/a.txt"), "content");
+  try {
+    AtomicFolder other(folder / "other");
+    other.write("none/a.txt", "x");
+    FAIL() << "did not throw";
+  } catch (const Error& e) {
+    EXPECT_EQ(e.kind(), ErrorKind::kOutput);
+    EXPECT_NE(std::string(e.what()).find("other/none/a.txt: cannot create: "), std::string::npos) << e.what();
+  }
+  EXPECT_EQ(entries(), 1);
 }
 
 }  // namespace

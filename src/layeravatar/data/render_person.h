@@ -3,10 +3,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "layeravatar/data/texture_pyramid.h"
 #include "layeravatar/geometry/camera.h"
 #include "layeravatar/io/png.h"
 #include "layeravatar/people/dressed_person.h"
+#include "layeravatar/scan/mesh_renderer.h"
 
 namespace layeravatar::data {
 
@@ -17,9 +17,8 @@ struct RenderedView {
       labels;  // [H * W] 0..5, that of most samples; 0 where less than half of the pixel is covered
 };
 
-/// Draws one mesh from any number of cameras; safe from several threads. Both sides are drawn, the nearer surface wins,
-/// at equal depth the earlier triangle; a triangle with a corner nearer than 0.1 m is skipped. Triangles that share an
-/// edge leave no gap. Unlit but for the baked shade. The mesh must outlive the renderer.
+/// Draws one person with scan::MeshRenderer, whose rules hold, with the release's four texture levels. Unlit but for the
+/// baked shade. The mesh must outlive the renderer.
 class PersonRenderer {
  public:
   /// Throws Error(kInternal) for an index out of range or a material without texture.
@@ -30,8 +29,8 @@ class PersonRenderer {
   [[nodiscard]] RenderedView view(const geometry::Camera& camera, int supersample = 2) const;
 
  private:
-  const people::TexturedMesh& mesh_;
-  std::vector<TexturePyramid> textures_;  // by material
+  std::vector<std::uint8_t> labels_;  // [triangles]
+  scan::MeshRenderer renderer_;
 };
 
 /// One view of a mesh.

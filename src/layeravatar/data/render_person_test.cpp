@@ -201,7 +201,7 @@ TEST(RenderPerson, RefusesAMeshThatDoesNotFit) {
 
 TEST(TexturePyramid, AveragesByAlpha) {
   // One opaque red texel, three transparent green ones: every level and place is red, only alpha tells.
-  const TexturePyramid pyramid({2, 2, 4, {255, 0, 0, 255, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0}});
+  const scan::TexturePyramid pyramid({2, 2, 4, {255, 0, 0, 255, 0, 255, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0}});
   for (const float level : {0.0F, 0.5F, 1.0F, 9.0F})
     EXPECT_EQ(pyramid.colour(0.9F, 0.1F, level), (std::array<float, 3>{255, 0, 0})) << level;
   EXPECT_FLOAT_EQ(pyramid.alpha(0, 1), 255);
@@ -209,7 +209,7 @@ TEST(TexturePyramid, AveragesByAlpha) {
 }
 
 TEST(TexturePyramid, HalvesOddSizesAndMixesLevels) {
-  const TexturePyramid pyramid({3, 1, 1, {0, 60, 240}});  // next level: one texel, 100
+  const scan::TexturePyramid pyramid({3, 1, 1, {0, 60, 240}});  // next level: one texel, 100
   EXPECT_FLOAT_EQ(pyramid.colour(0.5F, 0.5F, 1)[1], 100);
   EXPECT_FLOAT_EQ(pyramid.colour(0.5F, 0.5F, 0.25F)[2], 0.75F * 60 + 0.25F * 100);
   EXPECT_FLOAT_EQ(pyramid.colour(1.0F / 3, 0.5F, 0)[0], 30);  // between two texels

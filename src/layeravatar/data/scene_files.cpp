@@ -12,6 +12,7 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/sha1.h"
+#include "layeravatar/scan/render_scans.h"
 
 namespace layeravatar::data {
 namespace {
@@ -36,17 +37,6 @@ std::string mask_png(const RenderedView& view, int first) {
     for (const int c : {first + 2, first + 1, first}) out.pixels.push_back(channel(c));
   }
   return io::format_png(out, 1);
-}
-
-std::string camera_json(const geometry::Camera& camera, const std::array<float, 3>& centre) {
-  const geometry::Matrix4 world_from_camera = geometry::invert_rigid(camera.camera_from_world);
-  nlohmann::ordered_json out;
-  out["scale"] = 1.0;
-  out["center"] = centre;
-  for (std::size_t r = 0; r < 4; ++r)
-    out["cam_param"].push_back(std::vector<double>(world_from_camera.begin() + static_cast<long>(4 * r),
-                                                   world_from_camera.begin() + static_cast<long>(4 * r + 4)));
-  return out.dump() + "\n";
 }
 
 io::Image read_picture(const fs::path& file, int image_size) {
@@ -148,7 +138,7 @@ void write_scene(const fs::path& folder, const std::vector<geometry::NamedCamera
       put("rgb/" + name + ".png", io::format_png(views[at].colour, 1));
       put("seg/" + name + "_0.png", mask_png(views[at], 0));
       put("seg/" + name + "_1.png", mask_png(views[at], 3));
-      put("pose/" + name + ".json", camera_json(cameras[at].camera, params.transl));
+      put("pose/" + name + ".json", scan::format_calibration(cameras[at].camera, params.transl));
     } catch (const std::exception& e) {
       failures[at] = e.what();
     }

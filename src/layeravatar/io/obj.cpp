@@ -94,21 +94,31 @@ struct Face {
   std::int64_t line;
 };
 
-Face read_face(Lines& lines, const ObjMesh& mesh, bool need_uvs) {
-  Face face{{}, {-1, -1, -1}, lines.line()};
-  std::size_t corners = 0;
+// One triangle, or a fan of them.
+void read_face(Lines& lines, const ObjMesh& mesh, const ObjOptions& options, std::vector<Face>& out) {
+  struct Ids {
+    std::int64_t v, t = -1;
+  };
+  Ids first{}, last{};
+  std::int64_t corners = 0, without = 0;
+  const std::size_t begin = out.size();
   for (std::string_view word = lines.word(); !word.empty(); word = lines.word(), ++corners) {
-    if (corners >= 3) continue;
+    if (corners >= 3 && !options.polygons) continue;
+    Ids here{};
     const std::size_t slash = std::min(word.find('/'), word.size());
-    face.v[corners] = index(lines, word.substr(0, slash), mesh.vertices.size());
+    here.v = index(lines, word.substr(0, slash), mesh.vertices.size());
     word.remove_prefix(std::min(slash + 1, word.size()));
     const std::string_view uv = word.substr(0, word.find('/'));
-    if (!uv.empty()) face.t[corners] = index(lines, uv, mesh.uvs.size());
+    if (!uv.empty()) here.t = index(lines, uv, mesh.uvs.size());
+    without += here.t < 0 ? 1 : 0;
+    if (corners == 0) first = here;
+    if (corners >= 2) out.push_back({{first.v, last.v, here.v}, {first.t, last.t, here.t}, lines.line()});
+    last = here;
   }
-  if (corners != 3) lines.reject(fmt::format("face has {} corners; expected 3", corners), face.line);
-  const auto without = std::count(face.t.begin(), face.t.end(), -1);
-  if (without != 0 && (need_uvs || without != 3)) lines.reject("face without texture coordinates", face.line);
-  return face;
+  if (corners < 3 || (corners > 3 && !options.polygons))
+    lines.reject(fmt::format("face has {} corners; expected 3", corners), lines.line());
+  const auto all = static_cast<std::int64_t>(out.size() - begin) + 2;
+  if (without != 0 && (options.uvs || without != all)) lines.reject("face without texture coordinates", lines.line());
 }
 
 void check_local(const std::filesystem::path& path, const Lines& lines) {
@@ -139,9 +149,10 @@ ObjMesh parse_obj(std::string_view text, const std::string& file, const ObjOptio
       else
         mesh.uvs.push_back({p[0], p[1]});
     } else if (key == "f") {
-      faces.push_back(read_face(lines, mesh, options.uvs));
-      mesh.materials.push_back(material);
-      if (!mesh.objects.empty()) ++mesh.objects.back().triangle_count;
+      read_face(lines, mesh, options, faces);
+      if (!mesh.objects.empty())
+        mesh.objects.back().triangle_count += static_cast<std::int64_t>(faces.size() - mesh.materials.size());
+      mesh.materials.resize(faces.size(), material);
     } else if (key == "o") {
       mesh.objects.push_back({std::string(lines.rest()), static_cast<std::int64_t>(faces.size()), 0});
     } else if (key == "mtllib" && options.materials) {

@@ -32,9 +32,10 @@ struct ObjMesh {
 struct ObjOptions {
   bool uvs = true;         // every face needs texture coordinates
   bool materials = false;  // reads the files of `mtllib`; else `usemtl` and `mtllib` are ignored
+  bool polygons = false;   // cuts faces of more corners into fans of triangles; else they are refused
 };
 
-/// Triangles only. Of `v` and `vt` the first 3 and 2 numbers count; negative indices count from the last; normals,
+/// Of `v` and `vt` the first 3 and 2 numbers count; negative indices count from the last; normals,
 /// smoothing and group lines are ignored. Throws Error(kInput), "<file>: line n: " and one of "cannot read number 'x'",
 /// "index i out of range 1..m", "face has k corners; expected 3", "face without texture coordinates", "unknown line
 /// 'x'".

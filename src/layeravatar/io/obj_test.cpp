@@ -21,6 +21,17 @@ std::string obj_message(const std::string& text, const ObjOptions& options = {})
 
 constexpr const char* kCorners = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nvt 0 0\nvt 1 0\nvt 0 1\n";
 
+TEST(Obj, CutsPolygonsIntoFansWhenAsked) {
+  const ObjMesh mesh = parse_obj(std::string(kCorners) + "o one\nf 1/1 2/2 3/3 4/1\nf 1/1 2/2 3/3\n", "m.obj", {.polygons = true});
+  EXPECT_EQ(mesh.triangles, (std::vector<std::array<std::int32_t, 3>>{{0, 1, 2}, {0, 2, 3}, {0, 1, 2}}));
+  EXPECT_EQ(mesh.uv_triangles, (std::vector<std::array<std::int32_t, 3>>{{0, 1, 2}, {0, 2, 0}, {0, 1, 2}}));
+  EXPECT_EQ(mesh.materials.size(), 3U);
+  EXPECT_EQ(mesh.objects[0].triangle_count, 3);
+  EXPECT_EQ(obj_message(std::string(kCorners) + "f 1/1 2/2 3/3 4\n", {.polygons = true}),
+            "m.obj: line 8: face without texture coordinates");
+  EXPECT_EQ(obj_message(std::string(kCorners) + "f 1/1 2/2\n", {.polygons = true}), "m.obj: line 8: face has 2 corners; expected 3");
+}
+
 TEST(Obj, ReadsTheDialect) {
   const ObjMesh mesh = parse_obj(
       "# comment\r\nmtllib gone.mtl\no low\nv 0 0.5 -1e-2 1 0 0\nv 1 0 0\nv 0 1 0 # end\nvt 0 0 0\nvt 1 0.25\n"

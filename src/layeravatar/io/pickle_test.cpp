@@ -5,6 +5,7 @@
 #include "layeravatar/io/bytes.h"
 #include "layeravatar/io/pickle_arrays.h"
 #include "layeravatar/io/pickle_for_test.h"
+#include "layeravatar/io/pickle_write.h"
 #include "layeravatar/io/pickle_text.h"
 #include "layeravatar/io/support_test.h"
 
@@ -449,6 +450,22 @@ TEST(PickleValues, QuestionsAndNames) {
   std::string many = "](" + array_op(make_array(DType::kF32, {1 << 20})) + "q\1";
   for (int i = 0; i < 40; ++i) many += "h\1";
   EXPECT_EQ(refused(many + "e"), "a.pkl: the same arrays stand in too many places");
+}
+
+TEST(PickleWrite, ReadsBackTheSame) {
+  ArrayMap arrays;
+  arrays["betas"] = make_array<float>({1, 3}, std::vector<float>{1, -2.5F, 1e-30F});
+  arrays["scale"] = make_array<double>({1}, std::vector<double>{0.45});
+  arrays["ids"] = make_array<std::int64_t>({2, 0}, std::vector<std::int64_t>{});
+  arrays["flags"] = make_array<std::uint8_t>({}, std::vector<std::uint8_t>{200});
+  const PickleValue value = parse_pickle(format_pickle(arrays), "f");
+  ASSERT_EQ(value.size(), 4U);
+  for (const auto& [name, array] : arrays) {
+    const Array& back = value.find(name).array();
+    EXPECT_EQ(back.dtype, array.dtype) << name;
+    EXPECT_EQ(back.shape, array.shape) << name;
+    EXPECT_EQ(back.data, array.data) << name;
+  }
 }
 
 }  // namespace

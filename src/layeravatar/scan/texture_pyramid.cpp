@@ -1,14 +1,13 @@
-#include "layeravatar/data/texture_pyramid.h"
+#include "layeravatar/scan/texture_pyramid.h"
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 
 #include "layeravatar/core/error.h"
 
-namespace layeravatar::data {
+namespace layeravatar::scan {
 namespace {
-
-constexpr int kMaxLevel = 3;
 
 // Colour times weight, and weight: 0 where a texel is transparent.
 struct WeightedImage {
@@ -19,18 +18,22 @@ struct WeightedImage {
   }
 };
 
-WeightedImage halve(const WeightedImage& fine) {
-  WeightedImage out{std::max(1, fine.width / 2), std::max(1, fine.height / 2), {}};
+template <class Texel>
+WeightedImage halve(int width, int height, const Texel& fine) {
+  WeightedImage out{std::max(1, width / 2), std::max(1, height / 2), {}};
   out.texels.resize(static_cast<std::size_t>(out.width) * static_cast<std::size_t>(out.height));
   // Every fine texel counts once: those of an odd last row or column go to the last coarse one.
-  for (int y = 0; y < fine.height; ++y)
-    for (int x = 0; x < fine.width; ++x) {
+  for (int y = 0; y < height; ++y)
+    for (int x = 0; x < width; ++x) {
       auto& to = out.texels[out.at(std::min(x / 2, out.width - 1), std::min(y / 2, out.height - 1))];
-      const auto& from = fine.texels[fine.at(x, y)];
+      const std::array<float, 4> from = fine(x, y);
       for (std::size_t k = 0; k < 4; ++k) to[k] += from[k];
     }
   return out;
 }
+
+using Four = float __attribute__((vector_size(16)));
+using FourBytes = std::uint8_t __attribute__((vector_size(4)));
 
 struct Taps {
   std::size_t at[4];
@@ -53,42 +56,67 @@ Taps taps(int width, int height, float u, float v) {
 
 }  // namespace
 
-TexturePyramid::TexturePyramid(const io::Image& image) {
+TexturePyramid::TexturePyramid(const io::Image& image, int last_level) {
   LAV_CHECK(image.width > 0 && image.height > 0 && (image.channels == 1 || image.channels == 3 || image.channels == 4),
             "a texture has pixels and 1, 3 or 4 channels");
   const auto count = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height);
   const auto channels = static_cast<std::size_t>(image.channels);
   LAV_CHECK(image.pixels.size() == count * channels, "pixels fill the texture");
-  if (channels == 4) alpha_.reserve(count);
-  std::vector<WeightedImage> sums{{image.width, image.height, {}}};
-  sums[0].texels.reserve(count);
-  for (std::size_t i = 0; i < count; ++i) {
-    const std::uint8_t* c = image.pixels.data() + channels * i;
-    const std::size_t green = channels == 1 ? 0 : 1, blue = channels == 1 ? 0 : 2;
-    const auto weight = channels == 4 ? static_cast<float>(c[3]) : 255.0F;
-    sums[0].texels.push_back({weight * c[0], weight * c[green], weight * c[blue], weight});
-    if (channels == 4) alpha_.push_back(c[3]);
+  const std::size_t green = channels == 1 ? 0 : 1, blue = channels == 1 ? 0 : 2;
+  const auto weighted = [&](int x, int y) {
+    const std::uint8_t* c = image.pixels.data() + channels * (static_cast<std::size_t>(y) * static_cast<std::size_t>(image.width) +
+                                                              static_cast<std::size_t>(x));
+    const float weight = channels == 4 ? static_cast<float>(c[3]) : 255.0F;
+    return std::array<float, 4>{weight * c[0], weight * c[green], weight * c[blue], weight};
+  };
+  // Level 0 stays in its bytes: sums[l] are those of level l + 1.
+  std::vector<WeightedImage> sums;
+  if (image.width > 1 || image.height > 1) sums.push_back(halve(image.width, image.height, weighted));
+  while (!sums.empty() && (sums.back().width > 1 || sums.back().height > 1)) {
+    const WeightedImage& fine = sums.back();
+    sums.push_back(halve(fine.width, fine.height, [&](int x, int y) { return fine.texels[fine.at(x, y)]; }));
   }
-  while (sums.back().width > 1 || sums.back().height > 1) sums.push_back(halve(sums.back()));
   // From coarse to fine, so that a texel without weight finds a colour one level up.
+  const auto above = [&](std::size_t level, int x, int y) {
+    const WeightedImage& coarse = sums[level];
+    return coarse.texels[coarse.at(std::min(x / 2, coarse.width - 1), std::min(y / 2, coarse.height - 1))];
+  };
   for (std::size_t level = sums.size(); level-- > 0;) {
     WeightedImage& here = sums[level];
     for (int y = 0; y < here.height; ++y)
       for (int x = 0; x < here.width; ++x) {
         auto& texel = here.texels[here.at(x, y)];
-        if (texel[3] > 0) {
+        if (texel[3] > 0)
           for (std::size_t k = 0; k < 3; ++k) texel[k] /= texel[3];
-        } else if (level + 1 < sums.size()) {
-          const WeightedImage& coarse = sums[level + 1];
-          texel = coarse.texels[coarse.at(std::min(x / 2, coarse.width - 1), std::min(y / 2, coarse.height - 1))];
-        }
+        else if (level + 1 < sums.size())
+          texel = above(level + 1, x, y);
       }
   }
-  for (std::size_t level = 0; level < std::min<std::size_t>(kMaxLevel + 1, sums.size()); ++level) {
+  levels_.push_back({image.width, image.height, {}});
+  std::vector<std::uint8_t>& first = levels_[0].rgbx;
+  first.reserve(4 * count);
+  if (channels == 4) alpha_.reserve(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint8_t* c = image.pixels.data() + channels * i;
+    if (channels == 4) alpha_.push_back(c[3]);
+    if (channels == 4 && c[3] == 0 && !sums.empty()) {
+      const auto row = static_cast<std::size_t>(image.width);
+      const auto texel = above(0, static_cast<int>(i % row), static_cast<int>(i / row));
+      for (std::size_t k = 0; k < 3; ++k) first.push_back(static_cast<std::uint8_t>(texel[k] + 0.5F));
+      first.push_back(0);
+    } else if (channels == 4 && c[3] == 0) {
+      first.insert(first.end(), 4, std::uint8_t{0});
+    } else {
+      first.insert(first.end(), {c[0], c[green], c[blue], std::uint8_t{0}});
+    }
+  }
+  for (std::size_t level = 0; level < std::min(static_cast<std::size_t>(last_level), sums.size()); ++level) {
     Level out{sums[level].width, sums[level].height, {}};
-    out.rgb.reserve(3 * sums[level].texels.size());
-    for (const auto& texel : sums[level].texels)
-      for (std::size_t k = 0; k < 3; ++k) out.rgb.push_back(static_cast<std::uint8_t>(texel[k] + 0.5F));
+    out.rgbx.reserve(4 * sums[level].texels.size());
+    for (const auto& texel : sums[level].texels) {
+      for (std::size_t k = 0; k < 3; ++k) out.rgbx.push_back(static_cast<std::uint8_t>(texel[k] + 0.5F));
+      out.rgbx.push_back(0);
+    }
     levels_.push_back(std::move(out));
   }
 }
@@ -97,16 +125,18 @@ std::array<float, 3> TexturePyramid::colour(float u, float v, float level) const
   const float clamped = std::clamp(level, 0.0F, static_cast<float>(levels_.size() - 1));
   const auto fine = static_cast<std::size_t>(clamped);
   const float share = clamped - static_cast<float>(fine);
-  std::array<float, 3> out{};
+  Four out{};
   for (std::size_t step = 0; step < (share > 0 ? 2U : 1U); ++step) {
     const Level& from = levels_[fine + step];
     const Taps t = taps(from.width, from.height, u, v);
     const float weight = step == 0 ? 1 - share : share;
-    for (std::size_t i = 0; i < 4; ++i)
-      for (std::size_t k = 0; k < 3; ++k)
-        out[k] += weight * t.weight[i] * static_cast<float>(from.rgb[3 * t.at[i] + k]);
+    for (std::size_t i = 0; i < 4; ++i) {
+      FourBytes texel;
+      std::memcpy(&texel, from.rgbx.data() + 4 * t.at[i], sizeof texel);
+      out += weight * t.weight[i] * __builtin_convertvector(texel, Four);
+    }
   }
-  return out;
+  return {out[0], out[1], out[2]};
 }
 
 float TexturePyramid::alpha(float u, float v) const {
@@ -117,4 +147,4 @@ float TexturePyramid::alpha(float u, float v) const {
   return out;
 }
 
-}  // namespace layeravatar::data
+}  // namespace layeravatar::scan
