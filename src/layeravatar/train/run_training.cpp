@@ -102,14 +102,11 @@ Subject subject_of_pack(const EvaluationFiles& files, const std::function<void(c
   return out;
 }
 
-// Seeds 0..count - 1.
+// Seeds 0..count - 1, by the pack's usual sampler.
 std::vector<avatar::Avatar> draw_samples(const produce::Studio& studio, int count) {
   std::vector<std::uint64_t> seeds(static_cast<std::size_t>(count));
   std::iota(seeds.begin(), seeds.end(), 0);
-  produce::SamplingOptions options;
-  options.sampler = "ddim";
-  options.steps = 20;
-  return produce::sample_avatars(studio, seeds, options);
+  return produce::sample_avatars(studio, seeds, {});
 }
 
 }  // namespace
