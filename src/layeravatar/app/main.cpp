@@ -79,6 +79,8 @@ int run(int argc, char** argv) {
   add_transfer(app, common, chosen);
   add_export(app, common, chosen);
   add_people(app, common, chosen);
+  add_segment(app, common, chosen);
+  add_dataset(app, common, chosen);
   add_template(app, common, chosen);
   add_train(app, common, chosen);
   add_evaluate(app, common, chosen);
