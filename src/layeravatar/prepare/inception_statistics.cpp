@@ -45,7 +45,7 @@ InceptionStatistics inception_statistics(ScriptNetwork& network, std::span<const
       const io::Image picture = io::read_png(file);
       if (picture.channels < 3) throw Error(ErrorKind::kInput, fmt::format("{}: expected 3 or 4 channels, found {}", file.string(), picture.channels));
       const auto bytes = torch::from_blob(const_cast<std::uint8_t*>(picture.pixels.data()), {picture.height, picture.width, picture.channels}, torch::kUInt8);
-      input.push_back(bytes.slice(2, 0, 3).permute({2, 0, 1}).contiguous());
+      input.push_back(bytes.slice(2, 0, 3).permute({2, 0, 1}).clone());  // the picture goes out of scope
       if (!input[i].sizes().equals(input[0].sizes()))
         throw Error(ErrorKind::kInput, fmt::format("{}: expected {}x{}, found {}x{}", file.string(), input[0].size(2), input[0].size(1), picture.width, picture.height));
     }
