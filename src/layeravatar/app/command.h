@@ -46,6 +46,8 @@ void add_animate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_interpolate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_transfer(CLI::App& app, const Common& common, Chosen& chosen);
 void add_export(CLI::App& app, const Common& common, Chosen& chosen);
+void add_segment(CLI::App& app, const Common& common, Chosen& chosen);
+void add_dataset(CLI::App& app, const Common& common, Chosen& chosen);
 void add_people(CLI::App& app, const Common& common, Chosen& chosen);
 void add_render_scans(CLI::App& app, const Common& common, Chosen& chosen);
 void add_template(CLI::App& app, const Common& common, Chosen& chosen);

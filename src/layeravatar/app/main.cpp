@@ -81,6 +81,8 @@ int run(int argc, char** argv) {
   add_export(app, common, chosen);
   add_people(app, common, chosen);
   add_render_scans(app, common, chosen);
+  add_segment(app, common, chosen);
+  add_dataset(app, common, chosen);
   add_template(app, common, chosen);
   add_train(app, common, chosen);
   add_evaluate(app, common, chosen);

@@ -27,16 +27,16 @@ constexpr const char *kParamFile = "smplx/smplx_param.npy", *kReleaseParamFile =
 }
 
 // The file's channels run B, G, R = masks in the order of the release (trap 4): an RGB writer reverses them.
-std::string mask_png(const RenderedView& view, int first) {
-  io::Image out{view.colour.width, view.colour.height, 3, {}};
-  out.pixels.reserve(3 * view.labels.size());
-  for (const std::uint8_t label : view.labels) {
+std::string mask_png(std::span<const std::uint8_t> labels, int width, int height, int first, int level) {
+  io::Image out{width, height, 3, {}};
+  out.pixels.reserve(3 * labels.size());
+  for (const std::uint8_t label : labels) {
     const auto channel = [&](int c) {  // 0..4 body top hair shoes bottom, 5 the label itself
       return static_cast<std::uint8_t>(c == 5 ? label : label == c + 1 ? 1 : 0);
     };
     for (const int c : {first + 2, first + 1, first}) out.pixels.push_back(channel(c));
   }
-  return io::format_png(out, 1);
+  return io::format_png(out, level);
 }
 
 io::Image read_picture(const fs::path& file, int image_size) {
@@ -47,7 +47,7 @@ io::Image read_picture(const fs::path& file, int image_size) {
 }
 
 // The label of each pixel; the masks say the same, in B, G, R = body, top, hair and shoes, bottom, label.
-std::vector<std::uint8_t> read_labels(const fs::path& masks_file, const fs::path& labels_file, int image_size) {
+std::vector<std::uint8_t> labels_of(const fs::path& masks_file, const fs::path& labels_file, int image_size) {
   static constexpr std::array<const char*, 6> kChannels = {"body", "top", "hair", "shoes", "bottom", "label"};
   const io::Image first = read_picture(masks_file, image_size), second = read_picture(labels_file, image_size);
   if (first.channels != 3) reject(masks_file, fmt::format("expected 3 channels, found {}", first.channels));
@@ -117,6 +117,15 @@ std::vector<std::string> view_names(const fs::path& folder) {
 
 }  // namespace
 
+std::array<std::string, 2> format_masks(std::span<const std::uint8_t> labels, int width, int height, int level) {
+  LAV_CHECK(labels.size() == static_cast<std::size_t>(width) * static_cast<std::size_t>(height), "one label per pixel");
+  return {mask_png(labels, width, height, 0, level), mask_png(labels, width, height, 3, level)};
+}
+
+std::vector<std::uint8_t> read_masks(const fs::path& first, const fs::path& second, int image_size) {
+  return labels_of(first, second, image_size);
+}
+
 void write_scene(const fs::path& folder, const std::vector<geometry::NamedCamera>& cameras,
                  const std::vector<RenderedView>& views, const body::PoseParams& params) {
   LAV_CHECK(cameras.size() == views.size() && !views.empty(), "one picture per camera");
@@ -136,8 +145,10 @@ void write_scene(const fs::path& folder, const std::vector<geometry::NamedCamera
     };
     try {
       put("rgb/" + name + ".png", io::format_png(views[at].colour, 1));
-      put("seg/" + name + "_0.png", mask_png(views[at], 0));
-      put("seg/" + name + "_1.png", mask_png(views[at], 3));
+      const auto& [colour, labels] = views[at];
+      const auto masks = format_masks(labels, colour.width, colour.height, 1);
+      put("seg/" + name + "_0.png", masks[0]);
+      put("seg/" + name + "_1.png", masks[1]);
       put("pose/" + name + ".json", scan::format_calibration(cameras[at].camera, params.transl));
     } catch (const std::exception& e) {
       failures[at] = e.what();
@@ -190,7 +201,7 @@ Scene read_scene(const fs::path& folder, int image_size) {
     view.camera = {geometry::invert_rigid(matrices[0]), 5000.0 * image_size / 1024.0, image_size, image_size};
     const io::Image rgb = read_picture(rgb_file, image_size);
     if (rgb.channels < 3) reject(rgb_file, fmt::format("expected 3 or 4 channels, found {}", rgb.channels));
-    const auto labels = read_labels(folder / "seg" / (name + "_0.png"), folder / "seg" / (name + "_1.png"), image_size);
+    const auto labels = labels_of(folder / "seg" / (name + "_0.png"), folder / "seg" / (name + "_1.png"), image_size);
     const Cut cut = person_box(rgb, labels);
     view.x = cut.x, view.y = cut.y, view.width = cut.width, view.height = cut.height;
     const auto channels = static_cast<std::size_t>(rgb.channels);

@@ -2,6 +2,7 @@
 //   <scene>/rgb/AAA_LLL.png  <scene>/seg/AAA_LLL_{0,1}.png  <scene>/pose/AAA_LLL.json  <scene>/smplx/smplx_param.npy
 // (or the release's smplx_param.pkl) and manifest.json, which only our writer adds: the picture size, the number of views, each file's size and SHA-1.
 #pragma once
+#include <array>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -18,6 +19,12 @@ namespace layeravatar::data {
 /// Throws Error(kOutput) when something cannot be written or the scene exists; nothing is left behind.
 void write_scene(const std::filesystem::path& folder, const std::vector<geometry::NamedCamera>& cameras,
                  const std::vector<RenderedView>& views, const body::PoseParams& params);
+
+/// The two mask files of a label image [height, width] of 0..5 as the release packs them, 0 or 1 in the order B, G, R: body, top,
+/// hair, and shoes, bottom, the label itself (section 11.4 step C). `level` is zlib's.
+std::array<std::string, 2> format_masks(std::span<const std::uint8_t> labels, int width, int height, int level = 6);
+/// The labels [size, size] of two such files. Throws Error(kInput) for other sizes, values and masks that contradict the label.
+std::vector<std::uint8_t> read_masks(const std::filesystem::path& first, const std::filesystem::path& second, int image_size);
 
 /// Whether the scene is there. Throws Error(kInput) naming the first file whose size is not the manifest's,
 /// Error(kConfig) when the manifest names another picture size; a scene without manifest is not looked into.

@@ -1,7 +1,5 @@
 #include "layeravatar/io/pickle_write.h"
 
-#include <limits>
-
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/bytes.h"
 #include "layeravatar/io/npy_elements.h"
@@ -9,61 +7,74 @@
 namespace layeravatar::io {
 namespace {
 
-void put_text(std::string& out, std::string_view text) {
-  out += 'X';
-  append<std::uint32_t>(out, static_cast<std::uint32_t>(text.size()));
-  out += text;
+void text(std::string& out, std::string_view value) {  // BINUNICODE8
+  out += '\x8d';
+  append<std::uint64_t>(out, value.size());
+  out += value;
 }
 
-void put_integer(std::string& out, std::int64_t value) {
+void integer(std::string& out, std::int64_t value) {  // LONG1 of eight bytes
   out += "\x8a\x08";
   append(out, value);
 }
 
-void put_bytes(std::string& out, std::string_view bytes) {
-  LAV_CHECK(bytes.size() <= std::numeric_limits<std::uint32_t>::max(), "an array of 4 GiB or more");
-  out += 'B';
-  append<std::uint32_t>(out, static_cast<std::uint32_t>(bytes.size()));
-  out += bytes;
+void global(std::string& out, std::string_view module, std::string_view name) {
+  out += 'c';
+  out += module;
+  out += '\n';
+  out += name;
+  out += '\n';
 }
 
-// numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b'b'), then its state (1, shape, dtype, not Fortran, bytes).
-void put_array(std::string& out, const Array& array) {
-  const std::string_view type = numpy_type(array.dtype);
-  LAV_CHECK(!type.empty(), "a type that NumPy does not have");
-  out += "cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(";
-  put_integer(out, 0);
-  out += 't';
-  put_bytes(out, "b");
-  out += "tR(";
-  put_integer(out, 1);
+void bytes(std::string& out, std::string_view value) {  // BINBYTES8
+  out += '\x8e';
+  append<std::uint64_t>(out, value.size());
+  out += value;
+}
+
+void array(std::string& out, const Array& value) {
+  global(out, "numpy.core.multiarray", "_reconstruct");
   out += '(';
-  for (const std::int64_t size : array.shape) put_integer(out, size);
-  out += "tcnumpy\ndtype\n(";
-  put_text(out, type);
-  put_integer(out, 0);
-  put_integer(out, 1);
+  global(out, "numpy", "ndarray");
+  out += '(';
+  integer(out, 0);
+  out += 't';
+  bytes(out, "b");
   out += "tR(";
-  put_integer(out, 3);
-  put_text(out, size_of(array.dtype) == 1 ? "|" : "<");
+  integer(out, 1);
+  out += '(';
+  for (const std::int64_t size : value.shape) integer(out, size);
+  out += 't';
+  global(out, "numpy", "dtype");
+  out += '(';
+  text(out, numpy_type(value.dtype));
+  integer(out, 0);
+  integer(out, 1);
+  out += "tR(";
+  integer(out, 3);
+  text(out, size_of(value.dtype) == 1 ? "|" : "<");
   out += "NNN";
-  put_integer(out, -1);
-  put_integer(out, -1);
-  put_integer(out, 0);
-  out += "tb\x89";
-  put_bytes(out, {reinterpret_cast<const char*>(array.data.data()), array.data.size()});
+  integer(out, -1);
+  integer(out, -1);
+  integer(out, 0);
+  out += "tb\x89";  // the state of the type is set; not in Fortran order
+  bytes(out, {reinterpret_cast<const char*>(value.data.data()), value.data.size()});
   out += "tb";
 }
 
 }  // namespace
 
-std::string format_pickle(const ArrayMap& arrays) {
+std::string format_pickle(const std::vector<std::pair<std::string, PickleEntry>>& entries) {
   std::string out = "\x80\x04}(";
-  for (const auto& [name, array] : arrays) {
-    put_text(out, name);
-    put_array(out, array);
+  for (const auto& [name, value] : entries) {
+    text(out, name);
+    if (const auto* a = std::get_if<Array>(&value)) array(out, *a);
+    else if (const auto* t = std::get_if<std::string>(&value)) text(out, *t);
+    else integer(out, std::get<std::int64_t>(value));
   }
   return out + "u.";
 }
+
+std::string format_pickle(const ArrayMap& arrays) { return format_pickle(std::vector<std::pair<std::string, PickleEntry>>(arrays.begin(), arrays.end())); }
 
 }  // namespace layeravatar::io

@@ -1,0 +1,192 @@
+#include "layeravatar/prepare/segment_views.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/atomic_folder.h"
+#include "layeravatar/core/error.h"
+#include "layeravatar/data/part_labels.h"
+#include "layeravatar/data/scene_files.h"
+#include "layeravatar/io/label_colours.h"
+#include "layeravatar/io/npy.h"
+#include "layeravatar/io/png.h"
+#include "layeravatar/prepare/part_network.h"
+
+namespace layeravatar::prepare {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void reject(const fs::path& file, const std::string& what) { throw Error(ErrorKind::kInput, file.string() + ": " + what); }
+
+std::vector<std::string> pictures_in(const fs::path& folder) {
+  std::vector<std::string> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder, error))
+    if (entry.path().extension() == ".png") out.push_back(entry.path().stem().string());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+// The picture beside the colours of its labels.
+io::Image side_by_side(const io::Image& picture, const std::vector<std::uint8_t>& labels) {
+  io::Image out{2 * picture.width, picture.height, 3, {}};
+  out.pixels.reserve(6 * labels.size());
+  const auto width = static_cast<std::size_t>(picture.width), channels = static_cast<std::size_t>(picture.channels);
+  for (std::size_t y = 0; y < static_cast<std::size_t>(picture.height); ++y) {
+    for (std::size_t x = 0; x < width; ++x)
+      for (std::size_t c = 0; c < 3; ++c) out.pixels.push_back(picture.pixels[(y * width + x) * channels + c]);
+    for (std::size_t x = 0; x < width; ++x)
+      for (const auto value : io::kLabelColours[labels[y * width + x]]) out.pixels.push_back(value);
+  }
+  return out;
+}
+
+void write_classes(const fs::path& folder, const std::string& name, const io::Image& picture, const std::vector<std::int64_t>& classes,
+                   const std::vector<std::uint8_t>& labels) {
+  io::write_npy(folder / (name + "_seg.npy"), io::make_array<std::int64_t>({picture.height, picture.width}, classes));
+  io::Array person = io::make_array(io::DType::kBool, {picture.height, picture.width});
+  std::transform(classes.begin(), classes.end(), person.data.begin(), [](auto id) { return std::byte{id > 0}; });
+  io::write_npy(folder / (name + ".npy"), person);
+  io::write_png(folder / (name + ".png"), side_by_side(picture, labels), 1);
+}
+
+io::Image times(const std::vector<std::uint8_t>& labels, int width, int height, int factor) {
+  io::Image out{width, height, 3, {}};
+  out.pixels.reserve(3 * labels.size());
+  for (const auto label : labels) out.pixels.insert(out.pixels.end(), 3, static_cast<std::uint8_t>(label * factor));
+  return out;
+}
+
+}  // namespace
+
+ViewFolders find_views(const fs::path& scan) {
+  for (const auto& [root, image] : {std::pair("18views_3_wbg", "image"), std::pair("18views_3", "render")}) {
+    ViewFolders out{scan / root, scan / root / image, scan / root / "calib", {}};
+    out.names = pictures_in(out.image);
+    if (!out.names.empty()) return out;
+  }
+  reject(scan, "expected views in 18views_3_wbg/image, found 0");
+}
+
+std::vector<std::string> scans_with_views(const fs::path& root) {
+  std::vector<std::string> out;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(root, error))
+    if (entry.path().extension() != ".partial" && (fs::is_directory(entry.path() / "18views_3_wbg/image") || fs::is_directory(entry.path() / "18views_3/render")))
+      out.push_back(entry.path().filename().string());
+  if (error) reject(root, "cannot open: " + error.message());
+  if (out.empty()) reject(root, "no folder with 18views_3_wbg/image in it; run render-scans first");
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+bool has_masks(const ViewFolders& views) {
+  return std::all_of(views.names.begin(), views.names.end(), [&](const std::string& name) {
+    return fs::exists(views.root / "seg" / (name + "_0.png")) && fs::exists(views.root / "seg" / (name + "_1.png"));
+  });
+}
+
+std::vector<std::uint8_t> read_label_image(const fs::path& file, int width, int height) {
+  const io::Image image = io::read_png(file);
+  if (image.width != width || image.height != height)
+    reject(file, fmt::format("expected {}x{}, found {}x{}", width, height, image.width, image.height));
+  const auto channels = static_cast<std::size_t>(image.channels), colours = std::min<std::size_t>(channels, 3);
+  std::vector<std::uint8_t> out;
+  out.reserve(image.pixels.size() / channels);
+  for (std::size_t i = 0; i < image.pixels.size(); i += channels) {
+    const std::uint8_t label = image.pixels[i];
+    if (label > 5) reject(file, fmt::format("expected a label image of values 0..5, found {}", label));
+    for (std::size_t c = 1; c < colours; ++c)
+      if (image.pixels[i + c] != label) reject(file, "expected a label image, grey or of equal channels; found colours");
+    out.push_back(label);
+  }
+  return out;
+}
+
+SegmentReport segment_views(const fs::path& scan, const SegmentOptions& options) {
+  const ViewFolders views = find_views(scan);
+  SegmentReport report;
+  report.views = static_cast<int>(views.names.size());
+  make_folder(views.root / "mask");
+  std::vector<std::vector<std::uint8_t>> labels(views.names.size());
+  std::vector<std::pair<int, int>> sizes(views.names.size());
+  const std::size_t step = options.network != nullptr ? static_cast<std::size_t>(options.network->batch()) : 1;
+  std::vector<io::Image> silhouettes(views.names.size());  // kept as one channel of alpha
+  for (std::size_t first = 0; first < views.names.size(); first += step) {
+    const std::size_t count = std::min(step, views.names.size() - first);
+    std::vector<io::Image> pictures;
+    for (std::size_t i = 0; i < count; ++i) {
+      const fs::path file = views.image / (views.names[first + i] + ".png");
+      pictures.push_back(io::read_png(file));
+      if (pictures[i].channels != 4) reject(file, "image has no alpha channel; cannot find the silhouette");
+      if (pictures[i].width != pictures[i].height) reject(file, fmt::format("expected a square picture, found {}x{}", pictures[i].width, pictures[i].height));
+    }
+    std::vector<std::vector<std::int64_t>> classes;
+    if (options.network != nullptr) classes = options.network->classes(pictures);
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::string& name = views.names[first + i];
+      const io::Image& picture = pictures[i];
+      auto& mine = labels[first + i];
+      sizes[first + i] = {picture.width, picture.height};
+      if (options.network != nullptr) {
+        std::int64_t beyond = 0;
+        for (const auto id : classes[i]) {
+          mine.push_back(data::label_of_class(id));
+          beyond += id >= data::kPartClasses ? 1 : 0;
+        }
+        if (beyond > 0) report.warnings.push_back(fmt::format("{}: {} pixels have class ids above {}", name, beyond, data::kPartClasses - 1));
+        if (options.keep_classes) write_classes(views.root / "mask", name, picture, classes[i], mine);
+      } else if (!options.labels.empty()) {
+        mine = read_label_image(options.labels / (name + ".png"), picture.width, picture.height);
+      } else {
+        data::PartLabels read = data::read_part_classes(views.root / "mask" / (name + "_seg.npy"), picture.width);
+        mine = std::move(read.labels);
+        report.warnings.insert(report.warnings.end(), read.warnings.begin(), read.warnings.end());
+      }
+      data::cut_to_silhouette(mine, picture, (views.image / (name + ".png")).string());
+      io::Image& alpha = silhouettes[first + i];
+      alpha = {picture.width, picture.height, 4, std::vector<std::uint8_t>(picture.pixels.size(), 0)};
+      for (std::size_t p = 3; p < picture.pixels.size(); p += 4) alpha.pixels[p] = picture.pixels[p];
+      if (options.surface == nullptr) alpha = {};
+    }
+  }
+  if (options.surface != nullptr) {
+    std::vector<LabelledView> seen(labels.size());
+    for (std::size_t v = 0; v < labels.size(); ++v) {
+      const fs::path file = views.calibration / (views.names[v] + ".json");
+      seen[v] = {geometry::cameras_at(geometry::parse_cam_param(read_file(file), file.string(), 1), sizes[v].first)[0], labels[v]};
+    }
+    auto fused = fuse_labels(options.surface->vertices, options.surface->triangles, seen, options.fuse);
+    std::int64_t labelled = 0, changed = 0;
+    for (std::size_t v = 0; v < labels.size(); ++v) {
+      data::cut_to_silhouette(fused[v], silhouettes[v], views.names[v]);
+      for (std::size_t p = 0; p < labels[v].size(); ++p) {
+        if (fused[v][p] == 0) fused[v][p] = labels[v][p];  // the edge of the silhouette, whose pixel centres see no surface
+        labelled += labels[v][p] > 0 || fused[v][p] > 0 ? 1 : 0;
+        changed += fused[v][p] != labels[v][p] ? 1 : 0;
+      }
+    }
+    report.changed = labelled > 0 ? static_cast<double>(changed) / static_cast<double>(labelled) : 0;
+    labels = std::move(fused);
+  }
+  make_folder(views.root / "new_mask");
+  make_folder(views.root / "new_mask_viz");
+  fs::remove_all(views.root / "seg");
+  AtomicFolder seg(views.root / "seg");
+  for (std::size_t v = 0; v < labels.size(); ++v) {
+    const auto [width, height] = sizes[v];
+    const std::string& name = views.names[v];
+    io::write_png(views.root / "new_mask" / (name + ".png"), times(labels[v], width, height, 1), 1);
+    io::write_png(views.root / "new_mask_viz" / (name + ".png"), times(labels[v], width, height, 50), 1);
+    const auto masks = data::format_masks(labels[v], width, height, 1);
+    write_file(seg.temporary() / (name + "_0.png"), masks[0]);
+    write_file(seg.temporary() / (name + "_1.png"), masks[1]);
+  }
+  seg.commit();
+  return report;
+}
+
+}  // namespace layeravatar::prepare
