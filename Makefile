@@ -74,4 +74,6 @@ bench: packages
 	cmake --build --preset release --target layeravatar official_pack timed $(BENCHES)
 	@uname -srm; grep -m1 'model name' /proc/cpuinfo; nproc
 	set -e; for b in $(BENCHES); do echo "== $$b"; $$(find build/release -name $$b -type f) --benchmark_counters_tabular=true; done
+	@echo "== splat_bench's closeup in a process of its own: many short loops, whose waiting depends on what a process did before"
+	$$(find build/release -name splat_bench -type f) --benchmark_counters_tabular=true --benchmark_filter='closeup.*threads:2/set:0'
 	bash bench/commands.sh $(PROGRAM) $$(find build/release -name timed -type f) $$(find build/release -name official_pack -type f) build/bench $(PACK) $(WALK)

@@ -1,5 +1,4 @@
 // layeravatar <command>: see spec/product.md section 3.
-#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <malloc.h>
 #include <omp.h>
@@ -102,10 +101,11 @@ int run(int argc, char** argv) {
     const bool cuda = common.device.starts_with("cuda");
     throw Error(cuda ? ErrorKind::kDevice : ErrorKind::kConfig, fmt::format("--device {}: this build has cpu only", common.device));
   }
-  // LibTorch sets its own count at its first parallel loop, half of what there is where it takes cores for siblings.
+  // LibTorch sets its own count at each thread's first parallel loop, half of what there is where it takes cores for siblings, or what the environment says;
+  // set by its own function, it would start a second pool of threads, which spin.
   const int threads = common.threads > 0 ? common.threads : omp_get_max_threads();
   omp_set_num_threads(threads);
-  at::set_num_threads(threads);
+  ::setenv("OMP_NUM_THREADS", std::to_string(threads).c_str(), 1);
   return chosen.run();
 }
 

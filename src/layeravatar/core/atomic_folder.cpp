@@ -1,6 +1,7 @@
 #include "layeravatar/core/atomic_folder.h"
 
 #include <fcntl.h>
+#include <stdio.h>  // renameat2
 #include <unistd.h>
 
 #include <cerrno>
@@ -51,15 +52,25 @@ void AtomicFolder::write(const fs::path& name, std::string_view content) {
   if (::close(handle) != 0) fail("cannot close");
 }
 
+void AtomicFolder::flush() {
+  if (!unflushed_) return;
+  const int handle = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool flushed = handle >= 0 && ::syncfs(handle) == 0;
+  const int code = errno;
+  if (handle >= 0) ::close(handle);
+  if (!flushed) throw Error(ErrorKind::kOutput, path_.string() + ": cannot flush: " + std::generic_category().message(code));
+}
+
+void AtomicFolder::commit_over() {
+  if (!fs::exists(path_)) return commit();
+  flush();
+  if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0)
+    throw Error(ErrorKind::kOutput, path_.string() + ": cannot replace: " + std::generic_category().message(errno));
+}
+
 void AtomicFolder::commit() {
   std::error_code error;
-  if (unflushed_) {
-    const int handle = ::open(temporary_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool flushed = handle >= 0 && ::syncfs(handle) == 0;
-    const int code = errno;
-    if (handle >= 0) ::close(handle);
-    if (!flushed) throw Error(ErrorKind::kOutput, path_.string() + ": cannot flush: " + std::generic_category().message(code));
-  }
+  flush();
   fs::rename(temporary_, path_, error);
   if (error) throw Error(ErrorKind::kOutput, path_.string() + ": cannot rename: " + error.message());
 }

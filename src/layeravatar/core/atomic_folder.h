@@ -25,8 +25,11 @@ class AtomicFolder {
   /// much faster than write_file for many files. Safe from several threads.
   void write(const std::filesystem::path& name, std::string_view content);
   void commit();
+  /// The same over a folder that is there: the two change places in one step, then the old one is removed.
+  void commit_over();
 
  private:
+  void flush();
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   std::atomic<bool> unflushed_ = false;

@@ -129,6 +129,15 @@ TEST_F(AtomicFileTest, AFoldersFilesAppearWithIt) {
     EXPECT_NE(std::string(e.what()).find("other/none/a.txt: cannot create: "), std::string::npos) << e.what();
   }
   EXPECT_EQ(entries(), 1);
+  {
+    AtomicFolder again(folder / "views");
+    again.write("b.txt", "second");
+    EXPECT_TRUE(fs::exists(folder / "views/image/a.txt"));
+    again.commit_over();
+    EXPECT_EQ(read_file(folder / "views/b.txt"), "second");
+    EXPECT_FALSE(fs::exists(folder / "views/image/a.txt"));
+  }
+  EXPECT_FALSE(fs::exists(folder / "views.partial"));
 }
 
 }  // namespace

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
-#include <map>
+#include <deque>
+#include <iterator>
 #include <mutex>
 #include <new>
-#include <vector>
 
 namespace layeravatar {
 namespace {
@@ -24,9 +24,14 @@ constexpr bool kReuse = false;  // every use after the end shall be seen
 constexpr bool kReuse = true;
 #endif
 
+struct Block {
+  std::size_t size;
+  void* memory;
+};
+
 struct Pool {
   std::mutex guard;
-  std::map<std::size_t, std::vector<void*>> waiting;  // by size
+  std::deque<Block> waiting;  // the one that came back last at the end
   std::size_t kept = 0;
 };
 
@@ -53,16 +58,14 @@ void* allocate(std::size_t size) {
 }
 
 void give_back(void* block, std::size_t size) {
-  if (kReuse && size >= kLeast) {
-    Pool& p = pool();
-    const std::lock_guard lock(p.guard);
-    if (p.kept + size <= kMostKept) {
-      p.waiting[size].push_back(block);
-      p.kept += size;
-      return;
-    }
+  if (!kReuse || size < kLeast || size > kMostKept) return std::free(block);
+  Pool& p = pool();
+  const std::lock_guard lock(p.guard);
+  p.waiting.push_back({size, block});
+  for (p.kept += size; p.kept > kMostKept; p.waiting.pop_front()) {  // what nobody has wanted for longest
+    p.kept -= p.waiting.front().size;
+    std::free(p.waiting.front().memory);
   }
-  std::free(block);
 }
 
 }  // namespace
@@ -73,9 +76,10 @@ std::shared_ptr<void> pooled_memory(std::size_t bytes) {
   if (size >= kLeast) {
     Pool& p = pool();
     const std::lock_guard lock(p.guard);
-    if (const auto found = p.waiting.find(size); found != p.waiting.end() && !found->second.empty()) {
-      block = found->second.back();
-      found->second.pop_back();
+    const auto found = std::find_if(p.waiting.rbegin(), p.waiting.rend(), [&](const Block& one) { return one.size == size; });
+    if (found != p.waiting.rend()) {
+      block = found->memory;
+      p.waiting.erase(std::next(found).base());
       p.kept -= size;
     }
   }

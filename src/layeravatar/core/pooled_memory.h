@@ -7,7 +7,7 @@
 namespace layeravatar {
 
 /// At least `bytes`, aligned to a cache line, not set. When the last owner is gone it serves a later request of about
-/// the same size; up to 1 GiB waits so, the rest goes back to the system. Safe to use from several threads.
+/// the same size; up to 1 GiB waits so, what came back first goes to the system. Safe to use from several threads.
 std::shared_ptr<void> pooled_memory(std::size_t bytes);
 
 /// A fixed number of values in pooled memory, not set. Copies share them.

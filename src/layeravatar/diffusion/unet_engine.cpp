@@ -406,13 +406,16 @@ Tensor UNetEngine::forward(const Tensor& x, const Tensor& t) {
   tensor::expect_shape(x, {-1, config.in_channels, config.image_size[0], config.image_size[1]}, "x");
   tensor::expect_shape(t, {x.size(0)}, "t");
   const torch::NoGradGuard no_grad;
-  if (net_ == nullptr || net_->precision != unet_->precision() || net_->versions != versions_of(*unet_)) {
-    net_.reset();
-    net_ = std::make_unique<Net>(*unet_);
-  }
+  prepare();
   return unet_->with_prior(x, t, [&](const Tensor& estimate) {
     return net_->forward(x.contiguous(), estimate.defined() ? estimate.contiguous() : estimate, t);
   });
+}
+
+void UNetEngine::prepare() {
+  if (net_ != nullptr && net_->precision == unet_->precision() && net_->versions == versions_of(*unet_)) return;
+  net_.reset();
+  net_ = std::make_unique<Net>(*unet_);
 }
 
 UNetEngine::Work UNetEngine::work() const { return net_ == nullptr ? Work{} : net_->work(); }

@@ -24,6 +24,8 @@ class UNetEngine {
   /// of threads. In float32 within 1e-5 of UNet::forward's largest value. Not for several threads at once.
   /// Throws Error(kInternal) when a shape or type is wrong.
   torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
+  /// Packs the weights now where they are not.
+  void prepare();
   /// Bytes of packed weights and of activations.
   [[nodiscard]] std::size_t memory() const;
   /// Multiply-adds of the convolutions' matrix products in a step of one image, and bytes of their packed weights; zero before the first step.

@@ -458,7 +458,7 @@ TEST(PickleWrite, ReadsBackTheSame) {
   arrays["scale"] = make_array<double>({1}, std::vector<double>{0.45});
   arrays["ids"] = make_array<std::int64_t>({2, 0}, std::vector<std::int64_t>{});
   arrays["flags"] = make_array<std::uint8_t>({}, std::vector<std::uint8_t>{200});
-  const PickleValue value = parse_pickle(format_pickle(arrays), "f");
+  const PickleValue value = parse_pickle(format_pickle_arrays(arrays), "f");
   ASSERT_EQ(value.size(), 4U);
   for (const auto& [name, array] : arrays) {
     const Array& back = value.find(name).array();

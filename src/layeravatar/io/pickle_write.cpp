@@ -75,6 +75,6 @@ std::string format_pickle(const std::vector<std::pair<std::string, PickleEntry>>
   return out + "u.";
 }
 
-std::string format_pickle(const ArrayMap& arrays) { return format_pickle(std::vector<std::pair<std::string, PickleEntry>>(arrays.begin(), arrays.end())); }
+std::string format_pickle_arrays(const ArrayMap& arrays) { return format_pickle(std::vector<std::pair<std::string, PickleEntry>>(arrays.begin(), arrays.end())); }
 
 }  // namespace layeravatar::io

@@ -68,8 +68,8 @@ class Builder {
     if (fit.filename() != "smplx_param.pkl" && fit.filename() != "smplx_param.npy") copy_checked(fit, folder / "smplx" / fit.filename());
     std::optional<Alignment> alignment;
     if (model_) alignment = align(folder, *model_, params);
-    if (options_.replace) fs::remove_all(options_.output / id);
-    scene.commit();
+    if (options_.replace) scene.commit_over();
+    else scene.commit();
     report.built.push_back(id);
     if (!alignment) return;
     report.alignment.emplace_back(id, alignment->iou);

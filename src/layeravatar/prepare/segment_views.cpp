@@ -174,7 +174,6 @@ SegmentReport segment_views(const fs::path& scan, const SegmentOptions& options)
   }
   make_folder(views.root / "new_mask");
   make_folder(views.root / "new_mask_viz");
-  fs::remove_all(views.root / "seg");
   AtomicFolder seg(views.root / "seg");
   for (std::size_t v = 0; v < labels.size(); ++v) {
     const auto [width, height] = sizes[v];
@@ -182,10 +181,10 @@ SegmentReport segment_views(const fs::path& scan, const SegmentOptions& options)
     io::write_png(views.root / "new_mask" / (name + ".png"), times(labels[v], width, height, 1), 1);
     io::write_png(views.root / "new_mask_viz" / (name + ".png"), times(labels[v], width, height, 50), 1);
     const auto masks = data::format_masks(labels[v], width, height, 1);
-    write_file(seg.temporary() / (name + "_0.png"), masks[0]);
-    write_file(seg.temporary() / (name + "_1.png"), masks[1]);
+    seg.write(name + "_0.png", masks[0]);
+    seg.write(name + "_1.png", masks[1]);
   }
-  seg.commit();
+  seg.commit_over();
   return report;
 }
 

@@ -1,9 +1,11 @@
 #include "layeravatar/produce/sampling.h"
 
 #include <fmt/format.h>
+#include <omp.h>
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <future>
 #include <iterator>
 #include <optional>
 
@@ -37,6 +39,12 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
   const std::int64_t h = s.config.planes_height;
   tensor::expect_shape(noise, {static_cast<std::int64_t>(names.size()), 12, h, 3 * h}, "noise");
   const torch::NoGradGuard no_grad;
+  // Beside what follows, of which much runs on one thread.
+  std::future<void> packed = std::async(std::launch::async, [&s, threads = omp_get_max_threads()] {
+    const torch::NoGradGuard no_grad_here;
+    omp_set_num_threads(threads);
+    if (s.engine) s.engine->prepare();
+  });
   std::optional<avatar::LayerOrder> order;
   std::optional<avatar::LooseGaussians> loose;
   if (s.config.profile != "official") {
@@ -44,6 +52,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
     order.emplace(layers, false);  // no shoes: their planes hold the foot's shape
     loose.emplace(layers, [&](const torch::Tensor& points) { return s.deformer->base_sizes(points); });
   }
+  packed.get();
   std::vector<avatar::Avatar> out;
   for (std::int64_t i = 0; i < noise.size(0); ++i) {
     SamplingOptions one_of = options;

@@ -204,7 +204,7 @@ Placed in_thuman(const people::DressedPerson& person) {
   for (const auto& [name, values] : parts_of(person.params)) fit[name] = row(values);
   fit["scale"] = io::make_array<double>({1}, std::array<double, 1>{kScale});
   fit["translation"] = io::make_array<double>({3}, kTranslation);
-  out.fit = io::format_pickle(fit);
+  out.fit = io::format_pickle_arrays(fit);
   return out;
 }
 

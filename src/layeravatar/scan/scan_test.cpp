@@ -329,7 +329,7 @@ TEST_F(TenScans, WithFourDamagedGiveSixAndFourReasonsAndASecondRunDoesOnlyWhatIs
   write_file(scan(1) / "0001.obj", obj.substr(0, obj.size() * 3 / 4 + 1));  // within the faces
   fs::rename(scan(3) / "material0.png", scan(3) / "away");
   const std::string pickle = read_file(fit(5));
-  write_file(fit(5), io::format_pickle(io::ArrayMap{{"betas", io::make_array<float>({1, 9}, std::vector<float>(9))}}));
+  write_file(fit(5), io::format_pickle_arrays({{"betas", io::make_array<float>({1, 9}, std::vector<float>(9))}}));
   const std::string vertices = read_file(scan(8) / "0008.obj");
   write_file(scan(8) / "0008.obj", std::string(vertices).replace(vertices.find("v ") + 2, 3, "nan"));
   RenderScansReport report = render_scans(options);
