@@ -97,8 +97,4 @@ LAV_STAGE(png)->ArgName("panels")->Arg(0)->Arg(1);
 }  // namespace
 }  // namespace layeravatar::produce
 
-int main(int argc, char** argv) {
-  at::set_num_threads(omp_get_num_procs());  // its first call would take what it thinks is right, half of them here
-  omp_set_num_threads(omp_get_num_procs());
-  return layeravatar::bench::run(argc, argv);
-}
+int main(int argc, char** argv) { return layeravatar::bench::run(argc, argv); }

@@ -70,8 +70,4 @@ BENCHMARK(training_step)->ArgNames({"bf16", "images"})->ArgsProduct({{0, 1}, {1,
 }  // namespace
 }  // namespace layeravatar::diffusion
 
-int main(int argc, char** argv) {
-  at::set_num_threads(omp_get_num_procs());  // its first call would take what it thinks is right, half of them here
-  omp_set_num_threads(omp_get_num_procs());
-  return layeravatar::bench::run(argc, argv);
-}
+int main(int argc, char** argv) { return layeravatar::bench::run(argc, argv); }

@@ -89,7 +89,7 @@ void put_weights(io::ArrayMap& out, const std::string& name, const std::vector<f
   out[name] = Reals{storage}(values, {static_cast<std::int64_t>(values.size()) / kJoints, kJoints});
 }
 
-// The exponent's bits of no element are all one. Doubles, that no pack holds, are left to LibTorch.
+// The exponent's bits of no element are all one.
 bool finite(const io::Array& array) {
   const auto below = [&]<class Word>(Word exponent) {
     const auto* const words = reinterpret_cast<const Word*>(array.data.data());
@@ -101,7 +101,8 @@ bool finite(const io::Array& array) {
     case io::DType::kF16: return below(std::uint16_t{0x7C00});
     case io::DType::kBF16: return below(std::uint16_t{0x7F80});
     case io::DType::kF32: return below(std::uint32_t{0x7F800000});
-    default: return torch::isfinite(layeravatar::tensor::share_tensor(array)).all().item<bool>();
+    case io::DType::kF64: return below(std::uint64_t{0x7FF0000000000000});
+    default: return true;  // whole numbers
   }
 }
 
@@ -163,7 +164,7 @@ struct Reader {
     Tensors out;
     for (auto it = arrays.lower_bound(prefix); it != arrays.end() && it->first.starts_with(prefix); ++it) {
       const torch::Tensor t = layeravatar::tensor::share_tensor(it->second);
-      if (t.is_floating_point() && !finite(it->second))
+      if (!finite(it->second))
         reject(file, fmt::format("tensor '{}' contains non-finite numbers", it->first));
       out[it->first.substr(prefix.size())] = t.is_floating_point() ? t.to(torch::kFloat32) : t;
     }

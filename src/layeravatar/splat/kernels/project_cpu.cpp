@@ -8,15 +8,12 @@
 #include "hwy/foreach_target.h"
 #include "hwy/contrib/math/math-inl.h"
 #include "hwy/highway.h"
+#include "layeravatar/splat/kernels/screen_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace layeravatar::splat::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr std::int64_t kGroup = 64;  // Gaussians at a time
-using Lanes = hn::CappedTag<float, kGroup>;
 using Integers = hn::RebindToSigned<Lanes>;
-using V = hn::Vec<Lanes>;
 
 // One line for each number of a group.
 struct Columns {
@@ -34,38 +31,11 @@ HWY_INLINE void project_lanes(const SplatView& view, float min_opacity, int tile
   const auto set = [&](float v) HWY_ATTR { return hn::Set(lanes, v); };
   const auto load = [&](const float* line) HWY_ATTR { return hn::Load(lanes, line + at); };
   const auto store = [&](V v, Field field) HWY_ATTR { hn::Store(v, lanes, columns.record[field] + at); };
-  const auto dot = [&](V a0, V b0, V a1, V b1, V a2, V b2) HWY_ATTR {
-    return hn::MulAdd(a0, b0, hn::MulAdd(a1, b1, hn::Mul(a2, b2)));
-  };
-  const auto& w = view.camera_from_world;
-  V q[3];
-  for (std::size_t r = 0; r < 3; ++r)
-    q[r] = hn::Add(dot(set(w[4 * r]), load(columns.mean[0]), set(w[4 * r + 1]), load(columns.mean[1]), set(w[4 * r + 2]),
-                       load(columns.mean[2])),
-                   set(w[4 * r + 3]));
+  const Screen screen = to_screen(view, columns.mean, columns.covariance, at);
+  const V(&q)[3] = screen.q;
+  const V a = screen.a, b = screen.b, c = screen.c, det = screen.det;
   const V opacity = load(columns.opacity);
   auto visible = hn::And(hn::Gt(opacity, set(min_opacity)), hn::Gt(q[2], set(kNearDepth)));
-  const V inv = hn::Div(set(1.0F), q[2]), f = hn::Mul(set(view.focal), inv);
-  // Rows of J times the camera's rotation.
-  V m[2][3];
-  for (std::size_t r = 0; r < 2; ++r) {
-    const V limit = set(kViewLimit * static_cast<float>(r == 0 ? view.width : view.height) / (2 * view.focal));
-    const V u = hn::Min(hn::Max(hn::Mul(q[r], inv), hn::Neg(limit)), limit);
-    const V g = hn::Neg(hn::Mul(f, u));
-    for (std::size_t k = 0; k < 3; ++k) m[r][k] = hn::MulAdd(f, set(w[4 * r + k]), hn::Mul(g, set(w[8 + k])));
-  }
-  V cov[6];
-  for (int e = 0; e < 6; ++e) cov[e] = load(columns.covariance[e]);
-  V ms[2][3];
-  for (int r = 0; r < 2; ++r) {
-    ms[r][0] = dot(m[r][0], cov[0], m[r][1], cov[1], m[r][2], cov[2]);
-    ms[r][1] = dot(m[r][0], cov[1], m[r][1], cov[3], m[r][2], cov[4]);
-    ms[r][2] = dot(m[r][0], cov[2], m[r][1], cov[4], m[r][2], cov[5]);
-  }
-  const V a = hn::Add(dot(ms[0][0], m[0][0], ms[0][1], m[0][1], ms[0][2], m[0][2]), set(kDilation));
-  const V b = dot(ms[0][0], m[1][0], ms[0][1], m[1][1], ms[0][2], m[1][2]);
-  const V c = hn::Add(dot(ms[1][0], m[1][0], ms[1][1], m[1][1], ms[1][2], m[1][2]), set(kDilation));
-  const V det = hn::NegMulAdd(b, b, hn::Mul(a, c));
   const auto finite = [&](V v) HWY_ATTR { return hn::Lt(hn::Abs(v), set(hwy::HighestValue<float>())); };
   visible = hn::And(visible, hn::And(finite(q[2]), finite(hn::Add(hn::Add(a, b), c))));
   visible = hn::And(visible, hn::And(finite(det), hn::Ne(det, hn::Zero(lanes))));

@@ -9,15 +9,12 @@
 #include "hwy/foreach_target.h"
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+#include "layeravatar/splat/kernels/screen_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace layeravatar::splat::HWY_NAMESPACE {
-namespace hn = hwy::HWY_NAMESPACE;
 
-constexpr std::int64_t kGroup = 64;      // Gaussians at a time
 constexpr std::uint32_t kSlotsAhead = 24;
-using Lanes = hn::CappedTag<float, kGroup>;
-using V = hn::Vec<Lanes>;
 
 // One line for each number of a group.
 struct Columns {
@@ -30,40 +27,12 @@ HWY_INLINE void to_world_lanes(const SplatView& view, std::int64_t at, Columns& 
   const Lanes lanes;
   const auto set = [&](float v) HWY_ATTR { return hn::Set(lanes, v); };
   const auto load = [&](const float* line) HWY_ATTR { return hn::Load(lanes, line + at); };
-  const auto dot = [&](V a0, V b0, V a1, V b1, V a2, V b2) HWY_ATTR {
-    return hn::MulAdd(a0, b0, hn::MulAdd(a1, b1, hn::Mul(a2, b2)));
-  };
   const auto& w = view.camera_from_world;
   const V one = set(1.0F), two = set(2.0F);
-
-  // The screen-space quantities, as project_cpu.cpp has them.
-  V q[3];
-  for (std::size_t r = 0; r < 3; ++r)
-    q[r] = hn::Add(dot(set(w[4 * r]), load(columns.mean[0]), set(w[4 * r + 1]), load(columns.mean[1]), set(w[4 * r + 2]), load(columns.mean[2])),
-                   set(w[4 * r + 3]));
-  const V inv = hn::Div(one, q[2]), f = hn::Mul(set(view.focal), inv);
-  V m[2][3], tangent[2];
-  hn::Mask<Lanes> free[2];
-  for (std::size_t r = 0; r < 2; ++r) {
-    const V limit = set(kViewLimit * static_cast<float>(r == 0 ? view.width : view.height) / (2 * view.focal));
-    const V u = hn::Mul(q[r], inv);
-    free[r] = hn::Le(hn::Abs(u), limit);
-    tangent[r] = hn::Min(hn::Max(u, hn::Neg(limit)), limit);
-    const V g = hn::Neg(hn::Mul(f, tangent[r]));
-    for (std::size_t k = 0; k < 3; ++k) m[r][k] = hn::MulAdd(f, set(w[4 * r + k]), hn::Mul(g, set(w[8 + k])));
-  }
-  V cov[6];
-  for (int e = 0; e < 6; ++e) cov[e] = load(columns.covariance[e]);
-  V ms[2][3];
-  for (int r = 0; r < 2; ++r) {
-    ms[r][0] = dot(m[r][0], cov[0], m[r][1], cov[1], m[r][2], cov[2]);
-    ms[r][1] = dot(m[r][0], cov[1], m[r][1], cov[3], m[r][2], cov[4]);
-    ms[r][2] = dot(m[r][0], cov[2], m[r][1], cov[4], m[r][2], cov[5]);
-  }
-  const V a = hn::Add(dot(ms[0][0], m[0][0], ms[0][1], m[0][1], ms[0][2], m[0][2]), set(kDilation));
-  const V b = dot(ms[0][0], m[1][0], ms[0][1], m[1][1], ms[0][2], m[1][2]);
-  const V c = hn::Add(dot(ms[1][0], m[1][0], ms[1][1], m[1][1], ms[1][2], m[1][2]), set(kDilation));
-  const V det = hn::NegMulAdd(b, b, hn::Mul(a, c)), k2 = hn::Div(one, hn::MulAdd(det, det, set(1e-7F)));
+  const Screen screen = to_screen(view, columns.mean, columns.covariance, at);
+  const V(&q)[3] = screen.q;
+  const V(&m)[2][3] = screen.m;
+  const V a = screen.a, b = screen.b, c = screen.c, det = screen.det, k2 = hn::Div(one, hn::MulAdd(det, det, set(1e-7F)));
 
   // Sums over conic entries; the mixed one is half of the true derivative, as section 9.1 defines it.
   const V half = set(-0.5F), ga = hn::Mul(half, load(columns.xx)), gb = hn::Mul(half, load(columns.xy)), gc = hn::Mul(half, load(columns.yy));
@@ -83,14 +52,15 @@ HWY_INLINE void to_world_lanes(const SplatView& view, std::int64_t at, Columns& 
   const auto along = [&](int r, std::size_t row) HWY_ATTR {
     const V own = hn::Mul(two, r == 0 ? la : lc);
     V u[3];
-    for (int k = 0; k < 3; ++k) u[k] = hn::MulAdd(ms[r][k], own, hn::Mul(ms[1 - r][k], lb));
+    for (int k = 0; k < 3; ++k) u[k] = hn::MulAdd(screen.ms[r][k], own, hn::Mul(screen.ms[1 - r][k], lb));
     return dot(u[0], set(w[4 * row]), u[1], set(w[4 * row + 1]), u[2], set(w[4 * row + 2]));
   };
-  const V j00 = along(0, 0), j02 = along(0, 2), j11 = along(1, 1), j12 = along(1, 2), fz2 = hn::Mul(f, inv);
+  const V j00 = along(0, 0), j02 = along(0, 2), j11 = along(1, 1), j12 = along(1, 2), fz2 = hn::Mul(screen.focal, screen.inverse_depth);
   V grad[3];
-  grad[0] = hn::IfThenElseZero(free[0], hn::Neg(hn::Mul(fz2, j02)));
-  grad[1] = hn::IfThenElseZero(free[1], hn::Neg(hn::Mul(fz2, j12)));
-  grad[2] = hn::Mul(fz2, hn::MulSub(two, hn::MulAdd(tangent[0], j02, hn::Mul(tangent[1], j12)), hn::Add(j00, j11)));
+  const auto unlimited = [&](int r, V g) HWY_ATTR { return hn::IfThenElseZero(hn::Le(hn::Abs(screen.view[r]), screen.limit[r]), g); };
+  grad[0] = unlimited(0, hn::Neg(hn::Mul(fz2, j02)));
+  grad[1] = unlimited(1, hn::Neg(hn::Mul(fz2, j12)));
+  grad[2] = hn::Mul(fz2, hn::MulSub(two, hn::MulAdd(screen.tangent[0], j02, hn::Mul(screen.tangent[1], j12)), hn::Add(j00, j11)));
   // Pixel position f q / (z + 1e-7).
   const V by_x = load(columns.x), by_y = load(columns.y), inverse_det = hn::Div(one, det);
   const V mean_x = hn::Mul(hn::MulSub(b, by_y, hn::Mul(c, by_x)), inverse_det), mean_y = hn::Mul(hn::MulSub(b, by_x, hn::Mul(a, by_y)), inverse_det);
