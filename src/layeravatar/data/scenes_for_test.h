@@ -9,30 +9,12 @@
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/scene_files.h"
+#include "layeravatar/testing/folder.h"
 
 namespace layeravatar::data {
 
-class FolderTest : public ::testing::Test {
- protected:
-  std::filesystem::path folder = std::filesystem::temp_directory_path() / ("lav_data_" + std::to_string(::getpid()));
-  void SetUp() override {
-    std::filesystem::remove_all(folder);
-    std::filesystem::create_directories(folder);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder); }
-};
-
-/// The message of the Error of this kind that `body` throws; empty when it throws none.
-template <class Body>
-std::string message_of(ErrorKind kind, Body&& body) {
-  try {
-    body();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    return e.what();
-  }
-  return "";
-}
+using testing::FolderTest;
+using testing::message_of;
 
 /// White but for a rectangle from (2, 3) of 3 x 2 pixels, whose labels are 1 2 3 / 4 5 0 and whose colours are
 /// (10 * label, tone, 255).

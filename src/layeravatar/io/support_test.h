@@ -5,29 +5,20 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/testing/folder.h"
 
 namespace layeravatar::io {
 
-class FolderTest : public ::testing::Test {
- protected:
-  std::filesystem::path folder = std::filesystem::temp_directory_path() / ("lav_io_" + std::to_string(::getpid()));
-  void SetUp() override { std::filesystem::create_directories(folder); }
-  void TearDown() override { std::filesystem::remove_all(folder); }
-};
+using testing::FolderTest;
 
 /// The message of the Error(kInput) that `body` throws; empty when it throws none.
 template <class Body>
 std::string input_error(Body&& body) {
-  try {
-    body();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), ErrorKind::kInput) << e.what();
-    return e.what();
-  }
-  return "";
+  return testing::message_of(ErrorKind::kInput, std::forward<Body>(body));
 }
 
 }  // namespace layeravatar::io

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "layeravatar/core/atomic_file.h"
@@ -12,29 +13,20 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/scene_files.h"
 #include "layeravatar/io/png.h"
+#include "layeravatar/testing/folder.h"
 
 namespace layeravatar::prepare {
 
-class ScanTest : public ::testing::Test {
+class ScanTest : public testing::FolderTest {
  protected:
-  std::filesystem::path folder = std::filesystem::temp_directory_path() / ("lav_prepare_" + std::to_string(::getpid()));
   std::filesystem::path golden = LAV_GOLDEN_DIR;
-  void SetUp() override {
-    std::filesystem::remove_all(folder);
-    std::filesystem::create_directories(folder);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder); }
 };
 
+/// The message of the Error, or "accepted".
 template <class Body>
 std::string said(ErrorKind kind, Body&& body) {
-  try {
-    body();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    return e.what();
-  }
-  return "accepted";
+  const std::string message = testing::message_of(kind, std::forward<Body>(body));
+  return message.empty() ? "accepted" : message;
 }
 
 /// White and clear but for a square of 8 x 8 pixels whose red is ten times a class: 21 22 3 8 12 of the labels 1 to 5.

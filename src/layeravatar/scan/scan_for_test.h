@@ -14,30 +14,12 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/people/dressed_person.h"
 #include "layeravatar/scan/person_scan.h"
+#include "layeravatar/testing/folder.h"
 
 namespace layeravatar::scan {
 
-class FolderTest : public ::testing::Test {
- protected:
-  std::filesystem::path folder = std::filesystem::temp_directory_path() / ("lav_scan_" + std::to_string(::getpid()));
-  void SetUp() override {
-    std::filesystem::remove_all(folder);
-    std::filesystem::create_directories(folder);
-  }
-  void TearDown() override { std::filesystem::remove_all(folder); }
-};
-
-/// The message of the Error of this kind that `body` throws; empty when it throws none.
-template <class Body>
-std::string message_of(ErrorKind kind, Body&& body) {
-  try {
-    body();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    return e.what();
-  }
-  return "";
-}
+using testing::FolderTest;
+using testing::message_of;
 
 /// Coloured patches with a little noise.
 inline io::Image patchwork(int size, int channels, unsigned seed) {
