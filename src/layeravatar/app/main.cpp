@@ -1,6 +1,5 @@
 // layeravatar <command>: see spec/product.md section 3.
 #include <fmt/format.h>
-#include <malloc.h>
 #include <omp.h>
 
 #include <algorithm>
@@ -13,6 +12,7 @@
 #include "layeravatar/app/command.h"
 #include "layeravatar/app/settings.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/core/heap.h"
 
 namespace layeravatar::app {
 
@@ -113,13 +113,7 @@ int run(int argc, char** argv) {
 }  // namespace layeravatar::app
 
 int main(int argc, char** argv) {
-  // Tensors come and go by the step. Kept in the heap, their pages are not cleared and mapped anew each time; threads share one
-  // heap, as others than the first do not keep.
-  constexpr int kKept = 1 << 30, kGrowth = 1 << 26;
-  mallopt(M_ARENA_MAX, 1);
-  mallopt(M_MMAP_MAX, 0);
-  mallopt(M_TRIM_THRESHOLD, kKept);
-  mallopt(M_TOP_PAD, kGrowth);
+  keep_heap();
   try {
     const int code = layeravatar::app::run(argc, argv);
 #ifndef __SANITIZE_ADDRESS__  // which looks for leaks at the end
