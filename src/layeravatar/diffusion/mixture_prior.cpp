@@ -118,13 +118,13 @@ std::shared_ptr<const MixturePrior::Prepared> MixturePrior::prepared() const {
   }
   const std::lock_guard lock(guard_);
   if (prepared_ && prepared_->versions == versions) return prepared_;
-  Prepared out{.versions = versions, .masks = masks().to(torch::kFloat32), .index = index_.to(torch::kInt64), .columns = columns_of_parts(), .basis = basis(),
-               .block = {}, .block_masks = {}, .block_index = {}, .rest_variance = {}};
-  const Tensor mask_blocks = in_blocks(out.masks.flatten(0, 1)).reshape({-1, kInBlock}), of_index = out.index.div(kInBlock, "trunc");
+  Prepared out{.versions = versions, .columns = columns_of_parts(), .basis = basis(), .block = {}, .block_masks = {}, .block_index = {}, .rest_variance = {}};
+  const Tensor mask_blocks = in_blocks(masks().to(torch::kFloat32).flatten(0, 1)).reshape({-1, kInBlock});
+  const Tensor index = index_.to(torch::kInt64), of_index = index.div(kInBlock, "trunc");
   const Tensor used = (mask_blocks.sum(1) > 0).index_fill(0, of_index, true), chosen = used.nonzero().squeeze(1);
   out.block = chosen.remainder(mask_blocks.size(0) / kParts);
   out.block_masks = mask_blocks.index_select(0, chosen);
-  out.block_index = (used.to(torch::kInt64).cumsum(0) - 1).index_select(0, of_index) * kInBlock + out.index.remainder(kInBlock);
+  out.block_index = (used.to(torch::kInt64).cumsum(0) - 1).index_select(0, of_index) * kInBlock + index.remainder(kInBlock);
   out.rest_variance = rest_variance().reshape({-1, kInBlock}).index_select(0, chosen).flatten();
   prepared_ = std::make_shared<const Prepared>(std::move(out));
   return prepared_;
@@ -142,18 +142,11 @@ Tensor MixturePrior::planes_of_blocks(const Tensor& frequencies, const Prepared&
   return all.reshape({batch, channels_, rows_ / kBlock, columns_ / kBlock, kBlock, kBlock}).transpose(3, 4).reshape({batch, channels_, rows_, columns_});
 }
 
-Tensor MixturePrior::frequencies(const Tensor& planes) const {
-  const Tensor parts = (planes.unsqueeze(1) * prepared()->masks).flatten(0, 1);
-  return block_cosine(parts).reshape({planes.size(0), -1});
-}
-
-Tensor MixturePrior::planes(const Tensor& frequencies) const {
-  const Tensor parts = inverse_block_cosine(frequencies.reshape({frequencies.size(0) * kParts, channels_, rows_ / kBlock, columns_ / kBlock, kBlock, kBlock}));
-  return (parts.reshape({frequencies.size(0), kParts, channels_, rows_, columns_}) * prepared()->masks).sum(1);
-}
+Tensor MixturePrior::all_frequencies(const Tensor& planes) const { return block_cosine(planes.unsqueeze(0) * masks()).flatten(); }
 
 Tensor MixturePrior::planes_of_kept(const Tensor& kept) const {
-  return planes(torch::zeros({1, kParts * channels_ * rows_ * columns_}, kept.options()).index_copy(1, index_.to(torch::kInt64), kept.unsqueeze(0)))[0];
+  const auto use = prepared();
+  return planes_of_blocks(torch::zeros({1, use->rest_variance.size(0)}, kept.options()).index_copy(1, use->block_index, kept.unsqueeze(0)), *use)[0];
 }
 
 Tensor MixturePrior::by_frequency(const Tensor& all) const {
@@ -207,13 +200,13 @@ void MixturePrior::fit(const std::vector<Tensor>& planes, const Tensor& owner) {
   const auto n = static_cast<std::int64_t>(planes.size());
   owner_.copy_(owner);
   Tensor square = torch::zeros({kParts * channels_ * rows_ * columns_});
-  for (const Tensor& one : planes) square += frequencies(one.unsqueeze(0))[0].square() / static_cast<double>(n);
+  for (const Tensor& one : planes) square += all_frequencies(one).square() / static_cast<double>(n);
   const Tensor index = std::get<0>(torch::sort(std::get<1>(torch::topk(square, index_.size(0)))));
   index_.copy_(index);
   const Tensor others = support().index_fill(0, index, 0);
   rest_.copy_((by_frequency(square * others) / by_frequency(others).clamp_min(1)).sqrt());
   std::vector<Tensor> rows;
-  for (const Tensor& one : planes) rows.push_back(frequencies(one.unsqueeze(0))[0].index_select(0, index));
+  for (const Tensor& one : planes) rows.push_back(all_frequencies(one).index_select(0, index));
   const Tensor x = torch::stack(rows).to(torch::kFloat64);
   mean_.copy_(x.mean(0));
   for (const Tensor& buffer : {basis_, step_, deviation_, weight_, centre_, axes_, spread_}) buffer.zero_();
@@ -288,8 +281,8 @@ Tensor MixturePrior::of_components(const Tensor& c) const {
 }
 
 Tensor MixturePrior::to_components(const Tensor& planes) const {
-  const Tensor kept = frequencies(planes.unsqueeze(0)).index_select(1, prepared()->index);
-  return to_basis(kept, *prepared())[0] * deviation_;
+  const auto use = prepared();
+  return to_basis(block_frequencies(planes.unsqueeze(0), *use).index_select(1, use->block_index), *use)[0] * deviation_;
 }
 
 Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tensor& noise) const {

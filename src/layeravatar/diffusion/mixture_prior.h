@@ -66,8 +66,6 @@ class MixturePrior : public torch::nn::Module {
   /// looks at Q blocks alone, the parts' own and those where `index` points, one part and channel after another.
   struct Prepared {
     std::vector<std::int64_t> versions;  // of the buffers it was made from
-    torch::Tensor masks;                 // [P, C, h, w] float32
-    torch::Tensor index;                 // [M] int64
     Columns columns;
     torch::Tensor basis;                 // [K, M]
     torch::Tensor block;                 // [Q] int64: which of the C (h / 8) (w / 8) blocks of the planes
@@ -78,8 +76,7 @@ class MixturePrior : public torch::nn::Module {
   /// Made anew when a buffer has changed; safe to ask from several threads.
   [[nodiscard]] std::shared_ptr<const Prepared> prepared() const;
   [[nodiscard]] torch::Tensor masks() const;                                       // [P, C, h, w] bool
-  [[nodiscard]] torch::Tensor frequencies(const torch::Tensor& planes) const;      // [B, C, h, w] -> [B, P C h w]
-  [[nodiscard]] torch::Tensor planes(const torch::Tensor& frequencies) const;      // the transpose
+  [[nodiscard]] torch::Tensor all_frequencies(const torch::Tensor& planes) const;  // [C, h, w] -> [P C h w]
   [[nodiscard]] torch::Tensor planes_of_kept(const torch::Tensor& kept) const;     // [M], zero elsewhere -> [C, h, w]
   [[nodiscard]] torch::Tensor by_frequency(const torch::Tensor& all) const;        // [P C h w], sums over blocks, [C, 8, 8]
   [[nodiscard]] Columns columns_of_parts() const;
