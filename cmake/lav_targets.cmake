@@ -1,5 +1,5 @@
 # lav_add_library(splat SOURCES a.cpp ... LINKS lav::core ... [TORCH])   one library per folder
-# lav_add_test(splat SOURCES a_test.cpp ... [LINKS ...])                 one test program per library
+# lav_add_test(splat SOURCES a_test.cpp ... [LINKS ...] [PROGRAM p])     one test program per library; p_test for what needs a process of its own
 # lav_add_bench(splat SOURCE b_bench.cpp)                                b_bench from bench/, on Google Benchmark
 # lav_add_fuzz(npy [SOURCES ...] [LINKS ...])                            fuzz_npy from tests/fuzz/npy.cpp
 # g++ 12 reports -Wrestrict inside std::string (GCC bug 105329) and -Wfree-nonheap-object inside std::vector falsely.
@@ -57,17 +57,20 @@ function(lav_add_test name)
   if(NOT LAV_BUILD_TESTS)
     return()
   endif()
-  cmake_parse_arguments(A "" "" "SOURCES;LINKS" ${ARGN})
-  add_executable(${name}_test ${A_SOURCES})
-  set_target_properties(${name}_test PROPERTIES UNITY_BUILD ON)
-  target_compile_options(${name}_test PRIVATE ${LAV_WARNINGS})
-  target_compile_definitions(${name}_test PRIVATE LAV_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
-  target_link_libraries(${name}_test PRIVATE lav::${name} ${A_LINKS} GTest::gtest GTest::gtest_main)
+  cmake_parse_arguments(A "" "PROGRAM" "SOURCES;LINKS" ${ARGN})
+  if(NOT A_PROGRAM)
+    set(A_PROGRAM ${name})
+  endif()
+  add_executable(${A_PROGRAM}_test ${A_SOURCES})
+  set_target_properties(${A_PROGRAM}_test PROPERTIES UNITY_BUILD ON)
+  target_compile_options(${A_PROGRAM}_test PRIVATE ${LAV_WARNINGS})
+  target_compile_definitions(${A_PROGRAM}_test PRIVATE LAV_GOLDEN_DIR="${CMAKE_SOURCE_DIR}/tests/golden")
+  target_link_libraries(${A_PROGRAM}_test PRIVATE lav::${name} ${A_LINKS} GTest::gtest GTest::gtest_main)
   get_target_property(links lav_${name} LINK_LIBRARIES)
   if("lav_torch" IN_LIST links)
-    lav_precompile_torch(${name}_test)
+    lav_precompile_torch(${A_PROGRAM}_test)
   endif()
-  add_test(NAME ${name} COMMAND ${name}_test)
+  add_test(NAME ${A_PROGRAM} COMMAND ${A_PROGRAM}_test)
 endfunction()
 
 function(lav_add_bench name)

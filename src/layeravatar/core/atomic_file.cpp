@@ -62,12 +62,15 @@ void AtomicFile::commit() {
   if (::close(std::exchange(descriptor_, -1)) != 0) fail("cannot close");
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail("cannot rename");
   temporary_.clear();
-  const auto folder = path_.has_parent_path() ? path_.parent_path() : std::filesystem::path(".");
+  flush_folder_of(path_);
+}
+
+void flush_folder_of(const std::filesystem::path& path) {
+  const auto folder = path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
   const int handle = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (handle >= 0) {
-    ::fsync(handle);  // best effort: some file systems refuse to flush a folder, and the rename is done
-    ::close(handle);
-  }
+  if (handle < 0) return;
+  ::fsync(handle);
+  ::close(handle);
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -30,6 +30,9 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
+/// After a rename to `path`, makes it last. Best effort: some file systems refuse to flush a folder, and the rename is done.
+void flush_folder_of(const std::filesystem::path& path);
+
 /// The whole file in memory. Throws Error(kInput): "<path>: cannot open: <system text>".
 std::string read_file(const std::filesystem::path& path);
 

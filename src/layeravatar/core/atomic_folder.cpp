@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
+#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 
 namespace layeravatar {
@@ -66,6 +67,7 @@ void AtomicFolder::commit_over() {
   flush();
   if (::renameat2(AT_FDCWD, temporary_.c_str(), AT_FDCWD, path_.c_str(), RENAME_EXCHANGE) != 0)
     throw Error(ErrorKind::kOutput, path_.string() + ": cannot replace: " + std::generic_category().message(errno));
+  flush_folder_of(path_);
 }
 
 void AtomicFolder::commit() {
@@ -73,6 +75,7 @@ void AtomicFolder::commit() {
   flush();
   fs::rename(temporary_, path_, error);
   if (error) throw Error(ErrorKind::kOutput, path_.string() + ": cannot rename: " + error.message());
+  flush_folder_of(path_);
 }
 
 }  // namespace layeravatar

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <system_error>
 
 #include "layeravatar/core/error.h"
@@ -40,5 +41,24 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
 MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(data_, size_);
 }
+
+ScratchMemory::ScratchMemory(const std::filesystem::path& folder, std::size_t bytes) : size_(bytes) {
+  std::string name = (folder / "scratch_XXXXXX").string();
+  const int descriptor = ::mkostemp(name.data(), O_CLOEXEC);
+  int reason = descriptor < 0 ? errno : 0;
+  if (reason == 0) {
+    ::unlink(name.c_str());
+    reason = ::posix_fallocate(descriptor, 0, static_cast<off_t>(bytes));
+  }
+  if (reason == 0) {
+    data_ = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (data_ == MAP_FAILED) reason = errno;
+  }
+  if (descriptor >= 0) ::close(descriptor);
+  if (reason != 0)
+    throw Error(ErrorKind::kOutput, folder.string() + ": cannot hold " + std::to_string(bytes) + " bytes: " + std::system_category().message(reason));
+}
+
+ScratchMemory::~ScratchMemory() { ::munmap(data_, size_); }
 
 }  // namespace layeravatar

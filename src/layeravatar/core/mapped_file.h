@@ -26,4 +26,20 @@ class MappedFile {
   std::string piped_;
 };
 
+/// Memory that the system may put on the disk of `folder`: in a file without a name, which is gone with it or with the process. Zero at first.
+class ScratchMemory {
+ public:
+  /// Takes the disk's room at once. Throws Error(kOutput): "<folder>: cannot hold <bytes> bytes: <system text>".
+  ScratchMemory(const std::filesystem::path& folder, std::size_t bytes);
+  ~ScratchMemory();
+  ScratchMemory(const ScratchMemory&) = delete;
+  ScratchMemory& operator=(const ScratchMemory&) = delete;
+
+  [[nodiscard]] std::byte* data() const { return static_cast<std::byte*>(data_); }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_;
+};
+
 }  // namespace layeravatar

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstring>
+#include <memory>
 
 namespace layeravatar::tensor {
 namespace {
@@ -74,6 +75,12 @@ io::Array to_array(const torch::Tensor& tensor) {
   io::Array out = io::make_array(dtype_of(host.scalar_type()), host.sizes().vec());
   if (!out.data.empty()) std::memcpy(out.data.data(), host.data_ptr(), out.data.size());
   return out;
+}
+
+io::Array share_array(const torch::Tensor& tensor) {
+  const auto host = std::make_shared<const torch::Tensor>(tensor.detach().to(torch::kCPU).contiguous());
+  const std::span<const std::byte> bytes(static_cast<const std::byte*>(host->data_ptr()), host->nbytes());
+  return {dtype_of(host->scalar_type()), host->sizes().vec(), io::Bytes(host, bytes)};
 }
 
 torch::Tensor from_floats(std::span<const float> values, torch::IntArrayRef shape) {

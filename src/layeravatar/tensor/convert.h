@@ -21,6 +21,9 @@ torch::Tensor share_tensor(const io::Array& array);
 /// A copy on the host, contiguous.
 io::Array to_array(const torch::Tensor& tensor);
 
+/// The same without a copy of what is on the host and contiguous: it shows what is written to the tensor later.
+io::Array share_array(const torch::Tensor& tensor);
+
 /// float32 copy of `values` with the given shape.
 torch::Tensor from_floats(std::span<const float> values, torch::IntArrayRef shape);
 

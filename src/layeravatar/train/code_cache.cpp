@@ -19,14 +19,26 @@ void adam_step(CodeState& state, const torch::Tensor& gradient, double learning_
   state.code.addcdiv_(state.exp_avg, denominator, -learning_rate / correction1);
 }
 
-CodeCache::CodeCache(std::vector<std::string> scene_names, std::vector<std::int64_t> code_shape, std::uint64_t seed)
+CodeCache::CodeCache(std::vector<std::string> scene_names, std::vector<std::int64_t> code_shape, std::uint64_t seed, const std::filesystem::path& scratch)
     : names_(std::move(scene_names)), shape_(std::move(code_shape)) {
+  const std::int64_t one = bytes(1, shape_);
+  if (!scratch.empty()) scratch_ = std::make_shared<ScratchMemory>(scratch, static_cast<std::size_t>(one) * names_.size());
   for (std::size_t i = 0; i < names_.size(); ++i) {
+    const auto make = [&](std::int64_t part, torch::ScalarType type) {
+      if (!scratch_) return torch::zeros(shape_, type);
+      std::byte* const at = scratch_->data() + static_cast<std::int64_t>(i) * one + part * one / 3;
+      return torch::from_blob(at, shape_, [keep = scratch_](void*) mutable { keep.reset(); }, torch::TensorOptions().dtype(type));
+    };
+    entries_.push_back({make(0, torch::kFloat16), make(1, torch::kBFloat16), make(2, torch::kBFloat16), 0});
     auto generator = at::detail::createCPUGenerator(seed * 1000003 + i);
-    const torch::Tensor code = torch::empty(shape_, torch::kFloat32).uniform_(-1e-4, 1e-4, generator);
-    entries_.push_back({code.to(torch::kFloat16), torch::zeros(shape_, torch::kBFloat16),
-                        torch::zeros(shape_, torch::kBFloat16), 0});
+    entries_.back().code.copy_(torch::empty(shape_, torch::kFloat32).uniform_(-1e-4, 1e-4, generator));
   }
+}
+
+std::int64_t CodeCache::bytes(std::int64_t scenes, const std::vector<std::int64_t>& code_shape) {
+  std::int64_t out = 3 * 2 * scenes;
+  for (const std::int64_t size : code_shape) out *= size;
+  return out;
 }
 
 CodeState CodeCache::load(std::int64_t scene) const {
@@ -35,9 +47,12 @@ CodeState CodeCache::load(std::int64_t scene) const {
 }
 
 void CodeCache::store(std::int64_t scene, const CodeState& state) {
-  entries_.at(static_cast<std::size_t>(scene)) = {state.code.detach().clamp(-65504, 65504).to(torch::kFloat16),
-                                                  state.exp_avg.to(torch::kBFloat16),
-                                                  state.exp_avg_sq.to(torch::kBFloat16), state.step};
+  const torch::NoGradGuard no_grad;
+  Entry& e = entries_.at(static_cast<std::size_t>(scene));
+  e.code.copy_(state.code.clamp(-65504, 65504));
+  e.exp_avg.copy_(state.exp_avg);
+  e.exp_avg_sq.copy_(state.exp_avg_sq);
+  e.step = state.step;
 }
 
 torch::Tensor CodeCache::code(std::int64_t scene) const {
@@ -47,9 +62,9 @@ torch::Tensor CodeCache::code(std::int64_t scene) const {
 io::ArrayMap CodeCache::to_arrays() const {
   io::ArrayMap out;
   for (std::size_t i = 0; i < names_.size(); ++i) {
-    out[names_[i] + ".code"] = tensor::to_array(entries_[i].code);
-    out[names_[i] + ".exp_avg"] = tensor::to_array(entries_[i].exp_avg);
-    out[names_[i] + ".exp_avg_sq"] = tensor::to_array(entries_[i].exp_avg_sq);
+    out[names_[i] + ".code"] = tensor::share_array(entries_[i].code);
+    out[names_[i] + ".exp_avg"] = tensor::share_array(entries_[i].exp_avg);
+    out[names_[i] + ".exp_avg_sq"] = tensor::share_array(entries_[i].exp_avg_sq);
     const float step[1] = {entries_[i].step};
     out[names_[i] + ".step"] = io::make_array<float>({}, step);
   }
@@ -65,10 +80,10 @@ void CodeCache::from_arrays(const io::ArrayMap& arrays, const std::string& file)
       io::expect_shape(it->second, shape, file + ": " + part + " of scene '" + names_[i] + "'");
       return it->second;
     };
-    entries_[i] = {tensor::to_tensor(get("code", shape_)).to(torch::kFloat16),
-                   tensor::to_tensor(get("exp_avg", shape_)).to(torch::kBFloat16),
-                   tensor::to_tensor(get("exp_avg_sq", shape_)).to(torch::kBFloat16),
-                   io::to_floats(get("step", {}))[0]};
+    entries_[i].code.copy_(tensor::share_tensor(get("code", shape_)));
+    entries_[i].exp_avg.copy_(tensor::share_tensor(get("exp_avg", shape_)));
+    entries_[i].exp_avg_sq.copy_(tensor::share_tensor(get("exp_avg_sq", shape_)));
+    entries_[i].step = io::to_floats(get("step", {}))[0];
   }
 }
 

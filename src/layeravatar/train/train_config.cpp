@@ -144,6 +144,7 @@ void TrainConfig::check() const {
   require(preview_every >= 0, "preview-every", preview_every, ">= 0");
   require(checkpoint_every > 0, "checkpoint-every", checkpoint_every, "> 0");
   require(keep_checkpoints > 0, "keep-checkpoints", keep_checkpoints, "> 0");
+  require(codes_in_memory >= 0, "codes-in-memory", codes_in_memory, ">= 0");
   require(!stages.empty() && stages[0].from == 0, "stage[0].from", stages.empty() ? -1 : stages[0].from, "0");
   for (std::size_t i = 0; i < stages.size(); ++i) {
     const Stage& s = stages[i];

@@ -70,6 +70,7 @@ struct TrainConfig {
   std::int64_t preview_every = 500;
   std::int64_t checkpoint_every = 500;
   int keep_checkpoints = 2;
+  double codes_in_memory = 8;            // GiB of codes up to which they are held in memory; more lie on the run folder's disk
   bool reference = false;                // the release's frozen views and weights
   std::vector<Stage> stages{Stage{}};
 
@@ -101,6 +102,7 @@ struct TrainConfig {
     field("preview-every", c.preview_every, "iterations between preview pictures, 0 for none");
     field("checkpoint-every", c.checkpoint_every, "iterations between checkpoints");
     field("keep-checkpoints", c.keep_checkpoints, "newest checkpoints that are kept");
+    field("codes-in-memory", c.codes_in_memory, "GiB up to which codes are held in memory; more lie on the disk of the run folder");
     field("reference", c.reference, "the release's frozen training views");
     field("stage", c.stages, "what changes during training");
   }

@@ -96,6 +96,7 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
       require_finite(gradient, "gradient of the code of scene " + std::to_string(s), iteration);
       if (code_gradients != nullptr) code_gradients->push_back(gradient);
       adam_step(*input.codes[s], gradient, stage.code_lr);
+      require_finite(input.codes[s]->code, "code of scene " + std::to_string(s), iteration);
     }
     if (joint) {
       require_finite_gradients(*learned.decoder, "decoder", iteration);

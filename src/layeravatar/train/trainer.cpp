@@ -19,6 +19,7 @@
 #include "layeravatar/io/sha1.h"
 #include "layeravatar/nn/named_tensors.h"
 #include "layeravatar/tensor/convert.h"
+#include "layeravatar/train/checkpoint.h"
 #include "layeravatar/train/event_file.h"
 #include "layeravatar/train/fit_code.h"
 #include "layeravatar/train/preview.h"
@@ -62,7 +63,7 @@ std::vector<std::int64_t> code_shape(const TrainConfig& config) {
 using Tensors = std::map<std::string, torch::Tensor>;
 
 void append(io::ArrayMap& out, const std::string& prefix, const Tensors& tensors) {
-  for (const auto& [name, tensor] : tensors) out[prefix + "." + name] = tensor::to_array(tensor);
+  for (const auto& [name, tensor] : tensors) out[prefix + "." + name] = tensor::share_array(tensor);
 }
 
 Tensors part(const io::ArrayMap& arrays, const std::string& prefix) {
@@ -81,18 +82,7 @@ std::string template_hash(const templates::LayeredTemplate& t) {
 
 std::string file_name(std::int64_t iteration) { return fmt::format("iter_{:08}", iteration); }
 
-// Complete checkpoints, oldest first: a folder gets its final name only when it is whole.
-std::vector<fs::path> checkpoints(const fs::path& run_folder) {
-  std::vector<fs::path> out;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(run_folder / "checkpoints", error)) {
-    const std::string name = entry.path().filename().string();
-    if (name.size() == 13 && name.starts_with("iter_") && std::all_of(name.begin() + 5, name.end(), ::isdigit))
-      out.push_back(entry.path());
-  }
-  std::sort(out.begin(), out.end());
-  return out;
-}
+constexpr const char *kState = "state.safetensors", *kCodes = "codes.safetensors";
 
 }  // namespace
 
@@ -122,11 +112,6 @@ torch::Tensor draw_code(const CodeCache& codes, const torch::Tensor& owner, std:
   return out;
 }
 
-fs::path newest_checkpoint(const fs::path& run_folder) {
-  const std::vector<fs::path> all = checkpoints(run_folder);
-  return all.empty() ? fs::path() : all.back();
-}
-
 Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const templates::LayeredTemplate& layers,
                  std::shared_ptr<SceneSource> source, RunOptions options)
     : config_(std::move(config)),
@@ -134,7 +119,7 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
       options_(std::move(options)),
       scaffold_(make_scaffold(body, layers)),
       learned_(make_learned(config_)),
-      codes_(source_->names(), code_shape(config_), config_.seed),
+      codes_(source_->names(), code_shape(config_), config_.seed, scratch_folder()),
       owner_(avatar::plane_owner(layers, config_.planes_height)) {
   config_.check();
   if (codes_.size() < config_.scenes_per_step)
@@ -147,9 +132,19 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
   if (!newest.empty() && !options_.resume)
     throw Error(ErrorKind::kConfig, fmt::format("{}: holds a run at {}; give --resume or another folder",
                                                 options_.folder.string(), newest.filename().string()));
-  if (!newest.empty()) load_checkpoint(newest);
-  if (newest.empty() && options_.start) start_from(*options_.start);
+  if (const auto found = read_newest_checkpoint(options_.folder, options_.say))
+    load_checkpoint(*found);
+  else if (options_.start)
+    start_from(*options_.start);
   write_file(options_.folder / "config.json", to_json(config_));
+}
+
+fs::path Trainer::scratch_folder() const {
+  const auto bytes = static_cast<double>(CodeCache::bytes(static_cast<std::int64_t>(source_->names().size()), code_shape(config_)));
+  if (bytes <= config_.codes_in_memory * (1 << 30)) return {};
+  make_folder(options_.folder);
+  if (options_.say) options_.say(fmt::format("codes of {:.1f} GiB lie on the disk of {}", bytes / (1 << 30), options_.folder.string()));
+  return options_.folder;
 }
 
 bool Trainer::refit_codes(int steps) {
@@ -210,7 +205,13 @@ StepLog Trainer::step(StepTimes& times) {
   noise_shape.insert(noise_shape.begin(), batch);
   input.noise = torch::randn(noise_shape, generator, torch::TensorOptions().dtype(torch::kFloat32));
   times.load += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  StepLog log = train_step(scaffold_, learned_, input, config_, iteration_, times);
+  StepLog log;
+  try {
+    log = train_step(scaffold_, learned_, input, config_, iteration_, times);
+  } catch (const Error& e) {
+    if (e.kind() != ErrorKind::kDiverged) throw;
+    throw Error(ErrorKind::kDiverged, fmt::format("{}; the step is in {}", e.what(), save_diverged(input, draw).string()));
+  }
   for (std::size_t i = 0; i < states.size(); ++i) codes_.store(draw.scenes[i], states[i]);
   ++iteration_;
   return log;
@@ -241,6 +242,7 @@ void Trainer::run() {
     saved = iteration_;
     say(fmt::format("checkpoint {}", file_name(iteration_)));
   };
+  remove_partial_checkpoints(options_.folder);
   while (iteration_ < config_.iterations && !(options_.stop != nullptr && *options_.stop)) {
     const Stage& stage = config_.stage_at(iteration_);
     if (stage.refit_steps > 0 && iteration_ == stage.from && !refit_codes(stage.refit_steps)) break;
@@ -279,8 +281,6 @@ void Trainer::run() {
 }
 
 void Trainer::save_checkpoint() const {
-  const fs::path final_name = options_.folder / "checkpoints" / file_name(iteration_);
-  AtomicFolder folder(final_name);
   io::SafeTensors state;
   append(state.tensors, "decoder", nn::named_tensors(*learned_.decoder));
   append(state.tensors, "decoder_ema", nn::named_tensors(*learned_.decoder_ema));
@@ -293,16 +293,27 @@ void Trainer::save_checkpoint() const {
   state.metadata = {{"iteration", std::to_string(iteration_)},
                     {"config", to_json(config_)},
                     {"template", template_hash(scaffold_.deformer->layers())}};
-  io::write_safetensors(folder.temporary() / "state.safetensors", state);
-  io::write_safetensors(folder.temporary() / "codes.safetensors", {codes_.to_arrays(), {}});
-  std::error_code ignored;
-  fs::remove_all(final_name, ignored);
-  folder.commit();
-  std::vector<fs::path> all = checkpoints(options_.folder);
-  while (static_cast<int>(all.size()) > config_.keep_checkpoints) {
-    fs::remove_all(all.front(), ignored);
-    all.erase(all.begin());
+  write_checkpoint(options_.folder, iteration_, {{kState, std::move(state)}, {kCodes, {codes_.to_arrays(), {}}}}, config_.keep_checkpoints);
+}
+
+fs::path Trainer::save_diverged(const StepInput& input, const Draw& draw) const {
+  io::SafeTensors out;
+  for (std::size_t i = 0; i < draw.scenes.size(); ++i) {
+    const std::string scene = codes_.names()[static_cast<std::size_t>(draw.scenes[i])];
+    append(out.tensors, "before." + scene, {{"code", codes_.code(draw.scenes[i])}});
+    const CodeState& state = *input.codes[i];
+    append(out.tensors, "after." + scene, {{"code", state.code}, {"exp_avg", state.exp_avg}, {"exp_avg_sq", state.exp_avg_sq}});
   }
+  append(out.tensors, "input", {{"timesteps", input.timesteps}, {"noise", input.noise}});
+  for (const auto& [name, module] : {std::pair<std::string, const torch::nn::Module*>{"decoder", learned_.decoder.get()}, {"unet", learned_.unet.get()}}) {
+    append(out.tensors, name, nn::named_tensors(*module));
+    for (const auto& p : module->named_parameters())
+      if (p.value().grad().defined()) append(out.tensors, "gradient." + name, {{p.key(), p.value().grad()}});
+  }
+  out.metadata = {{"iteration", std::to_string(iteration_)}, {"config", to_json(config_)}};
+  const fs::path file = options_.folder / ("diverged_" + file_name(iteration_) + ".safetensors");
+  io::write_safetensors(file, out);
+  return file;
 }
 
 void Trainer::save_preview() const {
@@ -323,11 +334,11 @@ void Trainer::start_from(const avatar::ModelPack& pack) {
   learned_.activation = pack.activation;
 }
 
-void Trainer::load_checkpoint(const fs::path& folder) {
-  const fs::path file = folder / "state.safetensors";
-  const io::SafeTensors state = io::read_safetensors(file);
-  const auto it = state.metadata.find("iteration");
-  if (it == state.metadata.end()) throw Error(ErrorKind::kInput, file.string() + ": metadata 'iteration' is missing");
+void Trainer::load_checkpoint(const Checkpoint& checkpoint) {
+  const fs::path file = checkpoint.folder / kState;
+  for (const char* name : {kState, kCodes})
+    if (!checkpoint.files.contains(name)) throw Error(ErrorKind::kInput, (checkpoint.folder / name).string() + ": is missing");
+  const io::SafeTensors& state = checkpoint.files.at(kState);
   const auto own = state.metadata.find("template");
   if (own == state.metadata.end() || own->second != template_hash(scaffold_.deformer->layers()))
     throw Error(ErrorKind::kInput, file.string() + ": was trained on another template; its planes cannot be used with this one");
@@ -346,8 +357,8 @@ void Trainer::load_checkpoint(const fs::path& folder) {
   if (!activation.contains("running_mean") || !activation.contains("running_var"))
     throw Error(ErrorKind::kInput, file.string() + ": the activation's statistics are missing");
   learned_.activation.set_statistics(activation.at("running_mean"), activation.at("running_var"));
-  codes_.from_arrays(io::read_safetensors(folder / "codes.safetensors").tensors, (folder / "codes.safetensors").string());
-  iteration_ = std::stoll(it->second);
+  codes_.from_arrays(checkpoint.files.at(kCodes).tensors, (checkpoint.folder / kCodes).string());
+  iteration_ = checkpoint.iteration;
 }
 
 }  // namespace layeravatar::train

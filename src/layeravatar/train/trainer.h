@@ -12,6 +12,7 @@
 #include "layeravatar/avatar/pack.h"
 #include "layeravatar/body/body_model.h"
 #include "layeravatar/templates/layered_template.h"
+#include "layeravatar/train/checkpoint.h"
 #include "layeravatar/train/train_step.h"
 
 namespace layeravatar::train {
@@ -49,7 +50,7 @@ struct RunOptions {
 
 class Trainer {
  public:
-  /// Builds everything from the configuration; with `resume`, continues from the newest checkpoint of the folder.
+  /// Builds everything from the configuration; with `resume`, continues from the newest whole checkpoint of the folder.
   /// Throws Error(kConfig) when the folder holds another run and `resume` is not given, Error(kInput) when the pack to
   /// start from has another template or networks of other sizes.
   Trainer(TrainConfig config, const body::BodyModel& body, const templates::LayeredTemplate& layers,
@@ -79,7 +80,11 @@ class Trainer {
   /// The U-Net's prior, from the planes as they are.
   void fit_prior();
   void start_from(const avatar::ModelPack& pack);
-  void load_checkpoint(const std::filesystem::path& folder);
+  /// Where the codes go that are too many for memory; empty when they are not.
+  [[nodiscard]] std::filesystem::path scratch_folder() const;
+  void load_checkpoint(const Checkpoint& checkpoint);
+  /// What a step that diverged had and left: codes before and after, noise, networks and gradients. Returns the file.
+  [[nodiscard]] std::filesystem::path save_diverged(const StepInput& input, const Draw& draw) const;
 
   TrainConfig config_;
   std::shared_ptr<SceneSource> source_;
@@ -90,8 +95,5 @@ class Trainer {
   torch::Tensor owner_;  // component of each texel (avatar::plane_owner)
   std::int64_t iteration_ = 0;
 };
-
-/// The newest complete checkpoint of a run folder, empty when there is none.
-std::filesystem::path newest_checkpoint(const std::filesystem::path& run_folder);
 
 }  // namespace layeravatar::train

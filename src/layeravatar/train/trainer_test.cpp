@@ -2,56 +2,22 @@
 
 #include <gtest/gtest.h>
 #include <torch/torch.h>
-#include <unistd.h>
 
 #include <cmath>
+#include <limits>
 
-#include "layeravatar/body/smplx_file.h"
 #include "layeravatar/core/atomic_file.h"
-#include "layeravatar/core/error.h"
-#include "layeravatar/io/npy.h"
 #include "layeravatar/io/png.h"
 #include "layeravatar/nn/named_tensors.h"
+#include "layeravatar/testing/folder.h"
+#include "layeravatar/train/small_run_for_test.h"
 
 namespace layeravatar::train {
 namespace {
 
-// Two scenes of random pictures that depend on scene and epoch.
-class RandomScenes : public SceneSource {
- public:
-  [[nodiscard]] std::vector<std::string> names() const override { return {"a", "b"}; }
-  [[nodiscard]] SceneBatch load(std::int64_t scene, std::int64_t epoch, int) override {
-    auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(10 * scene + epoch));
-    SceneBatch out;
-    out.images = torch::rand({4, 3, 32, 32}, generator, torch::TensorOptions().dtype(torch::kFloat32));
-    out.labels = torch::randint(6, {4, 32, 32}, generator, torch::kInt64).to(torch::kUInt8);
-    for (int v = 0; v < 4; ++v) out.cameras.push_back(geometry::turntable_cameras(32)[static_cast<std::size_t>(9 * v)]);
-    out.params = body::default_viewing_pose();
-    return out;
-  }
-};
-
-class TrainerRun : public ::testing::Test {
+class TrainerRun : public testing::FolderTest, protected SmallBody {
  protected:
-  std::filesystem::path folder = std::filesystem::temp_directory_path() / ("lav_run_" + std::to_string(::getpid()));
-  body::BodyModel body = body::read_smplx_npz(LAV_GOLDEN_DIR "/body/SMPLX_NEUTRAL.npz").model;
-  templates::LayeredTemplate layers =
-      templates::from_arrays(io::read_npz(LAV_GOLDEN_DIR "/avatar/d_template_small.npz"), "d_template_small.npz");
-  void TearDown() override { std::filesystem::remove_all(folder); }
-
-  static TrainConfig config(std::int64_t iterations) {
-    TrainConfig c;
-    c.iterations = iterations;
-    c.planes_height = 16;
-    c.views_per_scene = 4;
-    c.unet_base_channels = 32;
-    c.unet_channel_factors = {0.5, 1};
-    c.unet_attention = {8};
-    c.unet_scenes = 2;
-    c.checkpoint_every = 2;
-    c.log_every = 1;
-    return c;
-  }
+  static TrainConfig config(std::int64_t iterations) { return small_config(iterations); }
   Trainer open(const std::string& name, std::int64_t iterations, bool resume) {
     RunOptions options;
     options.folder = folder / name;
@@ -87,6 +53,85 @@ TEST_F(TrainerRun, ARunIsNotOverwrittenAndAnotherTemplateIsRefused) {
     EXPECT_EQ(e.kind(), ErrorKind::kInput);
     EXPECT_NE(std::string(e.what()).find("another template"), std::string::npos) << e.what();
   }
+}
+
+// A damaged checkpoint makes place for an older one, from which the run comes to the same end; without a whole one the run does not begin anew.
+TEST_F(TrainerRun, ADamagedCheckpointIsSkipped) {
+  Trainer whole = open("run", 5, false);
+  whole.run();
+  const auto checkpoints = folder / "run" / "checkpoints";
+  const auto damage = [&](const std::string& file, const std::function<void(std::string&)>& how) {
+    std::string bytes = read_file(checkpoints / file);
+    how(bytes);
+    write_file(checkpoints / file, bytes);
+  };
+  damage("iter_00000005/codes.safetensors", [](std::string& bytes) { bytes[bytes.size() - 3] ^= 4; });
+  std::vector<std::string> said;
+  RunOptions options;
+  options.folder = folder / "run";
+  options.resume = true;
+  options.say = [&](const std::string& line) { said.push_back(line); };
+  const auto resume = [&] { return Trainer(config(5), body, layers, std::make_shared<RandomScenes>(), options); };
+  Trainer rest = resume();
+  EXPECT_EQ(rest.iteration(), 4);
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_NE(said[0].find("iter_00000005 is damaged"), std::string::npos) << said[0];
+  EXPECT_NE(said[0].find("codes.safetensors: CRC-32"), std::string::npos) << said[0];
+  EXPECT_NE(said[0].find("going on from iter_00000004"), std::string::npos) << said[0];
+  EXPECT_TRUE(std::filesystem::exists(checkpoints / "iter_00000005.damaged"));
+  rest.run();
+  EXPECT_TRUE(torch::equal(whole.codes().code(1), rest.codes().code(1)));
+  EXPECT_EQ(newest_checkpoint(folder / "run").filename(), "iter_00000005");
+
+  damage("iter_00000005/state.safetensors", [](std::string& bytes) { bytes.resize(bytes.size() / 2); });
+  std::filesystem::remove(checkpoints / "iter_00000004" / "manifest.json");
+  const std::string message = testing::message_of(ErrorKind::kInput, [&] { resume(); });
+  EXPECT_NE(message.find("no whole checkpoint"), std::string::npos) << message;
+  EXPECT_NE(message.find("iter_00000005/state.safetensors: "), std::string::npos) << message;
+  EXPECT_NE(message.find("iter_00000004/manifest.json: cannot open"), std::string::npos) << message;
+  EXPECT_EQ(newest_checkpoint(folder / "run").filename(), "iter_00000005") << "a run without a whole checkpoint is left as it is";
+}
+
+TEST_F(TrainerRun, CodesOnTheDiskTrainAsThoseInMemory) {
+  const auto train = [&](const std::string& name, double in_memory, std::int64_t iterations, bool resume) {
+    TrainConfig c = config(iterations);
+    c.codes_in_memory = in_memory;
+    RunOptions options;
+    options.folder = folder / name;
+    options.resume = resume;
+    auto out = std::make_unique<Trainer>(c, body, layers, std::make_shared<RandomScenes>(), options);
+    out->run();
+    return out;
+  };
+  const auto memory = train("memory", 1, 4, false);
+  train("disk", 0, 3, false);
+  const auto disk = train("disk", 0, 4, true);
+  for (const char* file : {"codes.safetensors", "manifest.json"})
+    EXPECT_EQ(read_file(newest_checkpoint(folder / "memory") / file).size(), read_file(newest_checkpoint(folder / "disk") / file).size());
+  EXPECT_EQ(read_file(newest_checkpoint(folder / "memory") / "codes.safetensors"), read_file(newest_checkpoint(folder / "disk") / "codes.safetensors"));
+  for (const auto& entry : std::filesystem::directory_iterator(folder / "disk")) EXPECT_FALSE(entry.path().filename().string().starts_with("scratch")) << entry.path();
+}
+
+// What a step that diverges had is kept: the scene's code as it was, and the input.
+TEST_F(TrainerRun, ADivergedStepIsKeptForDiagnosis) {
+  struct Broken : RandomScenes {
+    [[nodiscard]] SceneBatch load(std::int64_t scene, std::int64_t epoch, int size) override {
+      SceneBatch out = RandomScenes::load(scene, epoch, size);
+      if (epoch == 1) out.images[1][0][3][3] = std::numeric_limits<float>::quiet_NaN();
+      return out;
+    }
+  };
+  RunOptions options;
+  options.folder = folder / "run";
+  Trainer trainer(config(6), body, layers, std::make_shared<Broken>(), options);
+  const std::string message = testing::message_of(ErrorKind::kDiverged, [&] { trainer.run(); });
+  EXPECT_EQ(message, "pixel_loss at iteration 2 is not finite; the step is in " + (folder / "run" / "diverged_iter_00000002.safetensors").string());
+  const io::SafeTensors kept = io::read_safetensors(folder / "run" / "diverged_iter_00000002.safetensors");
+  const std::string scene = trainer.codes().names()[static_cast<std::size_t>(draw_scenes(config(6), 2, 2).scenes[0])];
+  EXPECT_TRUE(kept.tensors.contains("before." + scene + ".code"));
+  EXPECT_TRUE(kept.tensors.contains("input.noise"));
+  EXPECT_TRUE(kept.tensors.contains("gradient.unet.out.conv.weight"));
+  EXPECT_EQ(newest_checkpoint(folder / "run").filename(), "iter_00000002");
 }
 
 TEST_F(TrainerRun, ANewRunStartsFromAPacksNetworks) {
