@@ -53,6 +53,7 @@ void add_render_scans(CLI::App& app, const Common& common, Chosen& chosen);
 void add_template(CLI::App& app, const Common& common, Chosen& chosen);
 void add_train(CLI::App& app, const Common& common, Chosen& chosen);
 void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen);
+void add_report(CLI::App& app, const Common& common, Chosen& chosen);
 void add_samplers(CLI::App& app, const Common& common, Chosen& chosen);
 void add_import(CLI::App& app, const Common& common, Chosen& chosen);
 void add_info(CLI::App& app, const Common& common, Chosen& chosen);

@@ -78,7 +78,7 @@ int check(const Flags& flags, const Common& common) {
 }
 
 int stats(const Flags& flags, const Common& common) {
-  auto network = prepare::load_script(flags.network, torch::Device(common.device));
+  auto network = nn::load_script(flags.network, torch::Device(common.device));
   say(common, fmt::format("{}: SHA-256 {}", network.file, network.sha256));
   const auto pictures = prepare::training_pictures(flags.folder);
   const auto statistics = prepare::inception_statistics(network, pictures, flags.batch, [&](std::size_t done, std::size_t total) {

@@ -85,6 +85,7 @@ int run(int argc, char** argv) {
   add_template(app, common, chosen);
   add_train(app, common, chosen);
   add_evaluate(app, common, chosen);
+  add_report(app, common, chosen);
   add_samplers(app, common, chosen);
   add_import(app, common, chosen);
   add_info(app, common, chosen);
@@ -113,7 +114,7 @@ int run(int argc, char** argv) {
 }  // namespace layeravatar::app
 
 int main(int argc, char** argv) {
-  keep_heap();
+  layeravatar::keep_heap();
   try {
     const int code = layeravatar::app::run(argc, argv);
 #ifndef __SANITIZE_ADDRESS__  // which looks for leaks at the end

@@ -1,12 +1,16 @@
-// train, evaluate, samplers
+// train, evaluate, report, samplers
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "layeravatar/app/command.h"
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/eval/compare_samplers.h"
+#include "layeravatar/train/report.h"
 #include "layeravatar/train/run_training.h"
 
 namespace layeravatar::app {
@@ -15,6 +19,34 @@ namespace {
 void add_settings(CLI::App& command, std::vector<std::string>& settings) {
   command.add_option("--set", settings, "key=value: a setting over the file's")->expected(1)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
 }
+
+// On a terminal a line below the log, with the time that is left; elsewhere nothing.
+class Bar {
+ public:
+  explicit Bar(const Common& common) : shown_(!common.quiet && ::isatty(STDERR_FILENO) != 0) {}
+  void clear() {
+    if (shown_) std::fputs("\r\x1b[K", stderr);
+  }
+  void draw(std::int64_t done, std::int64_t of) {
+    const auto now = Clock::now();
+    if (first_ < 0) first_ = done, began_ = now;
+    if (!shown_ || (done < of && now - drawn_ < std::chrono::milliseconds(200))) return;
+    drawn_ = now;
+    constexpr std::int64_t kWidth = 30;
+    const auto full = static_cast<std::size_t>(kWidth * done / of);
+    const double each = done > first_ ? std::chrono::duration<double>(now - began_).count() / static_cast<double>(done - first_) : 0, left = each * static_cast<double>(of - done);
+    clear();
+    std::fputs(fmt::format("[{}{}] {}/{} {:.2f} s, {:.0f} h {:02.0f} min left", std::string(full, '='), std::string(kWidth - full, ' '), done, of, each, std::floor(left / 3600),
+                           std::fmod(left / 60, 60)).c_str(), stderr);
+    if (done == of) clear();
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  bool shown_;
+  std::int64_t first_ = -1;
+  Clock::time_point began_, drawn_;
+};
 
 }  // namespace
 
@@ -27,7 +59,8 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
   auto o = std::make_shared<Flags>();
   command->add_option("--config", o->config, "settings, .json or .toml")->required();
   add_settings(*command, o->files.settings);
-  command->add_option("--body", o->files.body, "body made by `people body`")->required();
+  command->add_option("--body", o->files.body, "body made by `people body`, or with --templates an SMPL-X model")->required();
+  command->add_option("--templates", o->files.templates, "folder of the official template's arrays (see 'template'); --body is an SMPL-X model then");
   command->add_option("--run", o->files.run, "folder of checkpoints and logs")->required();
   command->add_option("--pack", o->files.pack, "where the finished pack goes (default: in the run's folder)");
   command->add_option("--init", o->files.init, "pack whose networks a new run starts from");
@@ -40,8 +73,28 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
       o->files.config_text = read_file(o->config);
       o->files.config_name = o->config.string();
       constexpr int kInterrupted = 130;
-      const bool whole = train::run_training(o->files, [&](const std::string& line) { say(common, line); }, &stop_on_signal());
+      Bar bar(common);
+      o->files.progress = [&](std::int64_t done, std::int64_t of) { bar.draw(done, of); };
+      const bool whole = train::run_training(o->files, [&](const std::string& line) { bar.clear(); say(common, line); }, &stop_on_signal());
       return whole ? 0 : kInterrupted;
+    };
+  });
+}
+
+void add_report(CLI::App& app, const Common& common, Chosen& chosen) {
+  struct Flags {
+    std::filesystem::path run, output;
+  };
+  auto* command = app.add_subcommand("report", "One HTML page of a training run: curves, previews, times, settings, machine and data.\nExample: layeravatar report runs/default -o report.html");
+  auto o = std::make_shared<Flags>();
+  command->add_option("run", o->run, "the run's folder")->required();
+  command->add_option("-o,--output", o->output, "the page (default: report.html in the run's folder)");
+  command->callback([=, &common, &chosen] {
+    chosen.run = [=, &common] {
+      const std::filesystem::path output = o->output.empty() ? o->run / "report.html" : o->output;
+      write_file(output, train::html_report(o->run));
+      report_files(common, {output});
+      return 0;
     };
   });
 }

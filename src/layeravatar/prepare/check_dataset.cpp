@@ -11,6 +11,7 @@
 #include "layeravatar/data/scene_files.h"
 #include "layeravatar/geometry/camera.h"
 #include "layeravatar/io/label_colours.h"
+#include "layeravatar/io/html.h"
 #include "layeravatar/io/png.h"
 
 namespace layeravatar::prepare {
@@ -121,29 +122,6 @@ SceneRow check_scene(const fs::path& scene, const CheckOptions& options) {
   return row;
 }
 
-std::string base64(std::string_view bytes) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t k = 0; k < 3; ++k) group = group << 8U | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0U);
-    for (std::size_t k = 0; k < 4; ++k) out += i + k > bytes.size() ? '=' : kDigits[group >> (18 - 6 * k) & 63U];
-  }
-  return out;
-}
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '<') out += "&lt;";
-    else if (c == '>') out += "&gt;";
-    else if (c == '&') out += "&amp;";
-    else if (c == '"') out += "&quot;";
-    else out += c;
-  }
-  return out;
-}
-
 }  // namespace
 
 std::vector<SceneRow> check_dataset(const fs::path& folder, const CheckOptions& options, const std::function<void(std::size_t, std::size_t)>& progress) {
@@ -172,7 +150,7 @@ std::string html_sheet(const std::string& title, const std::vector<SceneRow>& ro
       "body{{font:14px sans-serif;margin:1.5em;color:#222}} table{{border-collapse:collapse}} td,th{{border-bottom:1px solid #ddd;padding:4px 10px;"
       "text-align:left;vertical-align:top}} tr.bad{{background:#fdecea}} td.n{{text-align:right}} img{{display:block}} .views{{display:flex;flex-wrap:wrap;gap:6px}}"
       " .key span{{display:inline-block;padding:2px 8px;margin-right:6px}} .problem{{color:#a00}}\n</style></head><body>\n<h1>{0}</h1>\n<p>{1} scenes, {2} with problems.</p>\n<p class=\"key\">",
-      escaped(title), rows.size(), bad);
+      io::html_escaped(title), rows.size(), bad);
   for (std::size_t l = 1; l < 6; ++l) {
     const auto& c = io::kLabelColours[l];
     out += fmt::format("<span style=\"background:rgb({},{},{})\">{}</span>", c[0], c[1], c[2], kParts[l]);
@@ -181,12 +159,12 @@ std::string html_sheet(const std::string& title, const std::vector<SceneRow>& ro
   for (const char* part : kParts) out += fmt::format("<th>{}</th>", part);
   out += "<th>pictures and labels</th></tr>\n";
   for (const SceneRow& row : rows) {
-    out += fmt::format("<tr{}><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>", row.problems.empty() ? "" : " class=\"bad\"", escaped(row.id), row.views, row.size);
+    out += fmt::format("<tr{}><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td>", row.problems.empty() ? "" : " class=\"bad\"", io::html_escaped(row.id), row.views, row.size);
     for (const double share : row.shares) out += fmt::format("<td class=\"n\">{:.1f} %</td>", 100 * share);
     out += "<td>";
-    for (const std::string& problem : row.problems) out += "<div class=\"problem\">" + escaped(problem) + "</div>";
+    for (const std::string& problem : row.problems) out += "<div class=\"problem\">" + io::html_escaped(problem) + "</div>";
     out += "<div class=\"views\">";
-    for (const std::string& png : row.thumbnails) out += "<img alt=\"\" src=\"data:image/png;base64," + base64(png) + "\">";
+    for (const std::string& png : row.thumbnails) out += io::html_image(png);
     out += "</div></td></tr>\n";
   }
   return out + "</table></body></html>\n";

@@ -30,7 +30,7 @@ std::vector<fs::path> training_pictures(const fs::path& folder) {
   return out;
 }
 
-InceptionStatistics inception_statistics(ScriptNetwork& network, std::span<const fs::path> pictures, int batch,
+InceptionStatistics inception_statistics(nn::ScriptNetwork& network, std::span<const fs::path> pictures, int batch,
                                          const std::function<void(std::size_t, std::size_t)>& progress) {
   if (batch < 1) throw Error(ErrorKind::kConfig, fmt::format("batch = {}, must be > 0", batch));
   if (pictures.size() < 2) throw Error(ErrorKind::kInput, fmt::format("expected two pictures or more, found {}", pictures.size()));
@@ -51,7 +51,7 @@ InceptionStatistics inception_statistics(ScriptNetwork& network, std::span<const
     }
     torch::jit::Kwargs named;
     if (flag) named["return_features"] = true;
-    const auto features = run_script(network, {torch::stack(input).to(network.device)}, named).to(torch::kCPU, torch::kFloat32);
+    const auto features = nn::run_script(network, {torch::stack(input).to(network.device)}, named).to(torch::kCPU, torch::kFloat32);
     if (features.dim() != 2 || features.size(0) != static_cast<std::int64_t>(count) || (!parts.empty() && features.size(1) != parts[0].size(1)))
       throw Error(ErrorKind::kInput, fmt::format("{}: expected features [{}, D], found {}", network.file, count, io::shape_text(features.sizes().vec())));
     parts.push_back(features.contiguous());

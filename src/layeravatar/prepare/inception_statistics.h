@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "layeravatar/prepare/torch_script.h"
+#include "layeravatar/nn/torch_script.h"
 
 namespace layeravatar::prepare {
 
@@ -19,7 +19,7 @@ struct InceptionStatistics {
 /// Every picture, uint8 [B, 3, H, W] RGB with alpha dropped, through the network, which resizes by itself; `forward` is called with
 /// return_features=true where it has such an argument. Throws Error(kInput) for an output that is not [B, D] and for fewer than two
 /// pictures.
-InceptionStatistics inception_statistics(ScriptNetwork& network, std::span<const std::filesystem::path> pictures, int batch,
+InceptionStatistics inception_statistics(nn::ScriptNetwork& network, std::span<const std::filesystem::path> pictures, int batch,
                                          const std::function<void(std::size_t done, std::size_t total)>& progress = {});
 
 /// The pictures rgb/*.png of all scenes in `folder`, in the order of the names.

@@ -23,7 +23,7 @@ def forward(self, x, return_features: bool = False):
     const auto red = static_cast<std::uint8_t>(i + 1), green = static_cast<std::uint8_t>(2 * i);  // 1 2 3, 0 2 4
     io::write_png(folder / "data/s/rgb" / (std::to_string(i) + ".png"), {1, 1, 4, {red, green, 9, 0}});
   }
-  auto network = load_script(folder / "net.pt", torch::kCPU);
+  auto network = nn::load_script(folder / "net.pt", torch::kCPU);
   const auto found = inception_statistics(network, training_pictures(folder / "data"), 2);
   write_statistics_pickle(folder / "s.pkl", found);
   write_statistics_npz(folder / "s.npz", found);

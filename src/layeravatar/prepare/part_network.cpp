@@ -35,7 +35,7 @@ void PartNetworkOptions::check() const {
 
 PartNetwork::PartNetwork(const std::filesystem::path& file, torch::Device device, const PartNetworkOptions& options) : options_(options) {
   options_.check();
-  network_ = load_script(file, device);
+  network_ = nn::load_script(file, device);
 }
 
 std::vector<std::vector<std::int64_t>> PartNetwork::classes(std::span<const io::Image> pictures) {
@@ -49,7 +49,7 @@ std::vector<std::vector<std::int64_t>> PartNetwork::classes(std::span<const io::
     auto input = torch::zeros({options_.batch, 3, options_.height, options_.width});
     for (std::size_t i = 0; i < count; ++i)
       input[static_cast<std::int64_t>(i)].copy_(((resized(pixels_of(pictures[first + i]), options_.height, options_.width) - mean) / deviation)[0]);
-    const torch::Tensor logits = run_script(network_, {input.to(network_.device)});
+    const torch::Tensor logits = nn::run_script(network_, {input.to(network_.device)});
     if (logits.dim() != 4 || logits.size(0) != options_.batch || logits.size(1) < 2 || logits.numel() == 0 || !logits.is_floating_point())
       throw Error(ErrorKind::kInput, fmt::format("{}: expected logits [{}, classes, height, width], found {}", network_.file, options_.batch,
                                                  io::shape_text(logits.sizes().vec())));

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "layeravatar/io/png.h"
-#include "layeravatar/prepare/torch_script.h"
+#include "layeravatar/nn/torch_script.h"
 
 namespace layeravatar::prepare {
 
@@ -33,7 +33,7 @@ class PartNetwork {
 
  private:
   PartNetworkOptions options_;
-  ScriptNetwork network_;
+  nn::ScriptNetwork network_;
 };
 
 }  // namespace layeravatar::prepare

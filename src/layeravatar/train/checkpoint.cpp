@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kManifest = "manifest.json";
+constexpr const char *kManifest = "manifest.json", *kPartial = ".partial";
 
 std::string name_of(std::int64_t iteration) { return fmt::format("iter_{:08}", iteration); }
 
@@ -58,13 +58,14 @@ Checkpoint read_checkpoint(const fs::path& folder) {
 
 }  // namespace
 
-void write_checkpoint(const fs::path& run_folder, std::int64_t iteration, const CheckpointFiles& files, int kept) {
-  AtomicFolder folder(run_folder / "checkpoints" / name_of(iteration));
+void write_checkpoint(const fs::path& run_folder, std::int64_t iteration, const CheckpointFiles& files, int kept, const std::function<void()>& others) {
+  AtomicFolder folder(run_folder / "checkpoints" / name_of(iteration), kPartial);
+  for (const auto& [name, content] : files) io::write_safetensors(folder.temporary() / name, content);
+  if (others) others();
   nlohmann::json sums;
-  for (const auto& [name, content] : files) {
-    io::write_safetensors(folder.temporary() / name, content);
-    const MappedFile written(folder.temporary() / name);
-    sums[name] = {{"bytes", written.bytes().size()}, {"crc32", checksum(written.bytes())}};
+  for (const auto& entry : fs::directory_iterator(folder.temporary())) {
+    const MappedFile written(entry.path());
+    sums[entry.path().filename().string()] = {{"bytes", written.bytes().size()}, {"crc32", checksum(written.bytes())}};
   }
   write_file(folder.temporary() / kManifest, nlohmann::json{{"iteration", iteration}, {"files", sums}}.dump(1) + "\n");
   folder.commit_over();
@@ -73,11 +74,13 @@ void write_checkpoint(const fs::path& run_folder, std::int64_t iteration, const 
   for (std::size_t i = 0; i + static_cast<std::size_t>(kept) < all.size(); ++i) fs::remove_all(all[i], ignored);
 }
 
+fs::path partial_checkpoint(const fs::path& run_folder, std::int64_t iteration) { return run_folder / "checkpoints" / (name_of(iteration) + kPartial); }
+
 void remove_partial_checkpoints(const fs::path& run_folder) {
   std::error_code ignored;
   std::vector<fs::path> partial;
   for (const auto& entry : fs::directory_iterator(run_folder / "checkpoints", ignored))
-    if (entry.path().extension() == ".partial") partial.push_back(entry.path());
+    if (entry.path().extension() == kPartial) partial.push_back(entry.path());
   for (const fs::path& path : partial) fs::remove_all(path, ignored);
 }
 

@@ -19,7 +19,8 @@ void adam_step(CodeState& state, const torch::Tensor& gradient, double learning_
   state.code.addcdiv_(state.exp_avg, denominator, -learning_rate / correction1);
 }
 
-CodeCache::CodeCache(std::vector<std::string> scene_names, std::vector<std::int64_t> code_shape, std::uint64_t seed, const std::filesystem::path& scratch)
+CodeCache::CodeCache(std::vector<std::string> scene_names, std::vector<std::int64_t> code_shape, std::uint64_t seed, const std::filesystem::path& scratch,
+                     std::int64_t first)
     : names_(std::move(scene_names)), shape_(std::move(code_shape)) {
   const std::int64_t one = bytes(1, shape_);
   if (!scratch.empty()) scratch_ = std::make_shared<ScratchMemory>(scratch, static_cast<std::size_t>(one) * names_.size());
@@ -30,7 +31,7 @@ CodeCache::CodeCache(std::vector<std::string> scene_names, std::vector<std::int6
       return torch::from_blob(at, shape_, [keep = scratch_](void*) mutable { keep.reset(); }, torch::TensorOptions().dtype(type));
     };
     entries_.push_back({make(0, torch::kFloat16), make(1, torch::kBFloat16), make(2, torch::kBFloat16), 0});
-    auto generator = at::detail::createCPUGenerator(seed * 1000003 + i);
+    auto generator = at::detail::createCPUGenerator(seed * 1000003 + static_cast<std::uint64_t>(first) + i);
     entries_.back().code.copy_(torch::empty(shape_, torch::kFloat32).uniform_(-1e-4, 1e-4, generator));
   }
 }

@@ -27,9 +27,10 @@ void adam_step(CodeState& state, const torch::Tensor& gradient, double learning_
 /// Scene id -> code as float16 (clamped to +-65504), moments as bfloat16, step as float32.
 class CodeCache {
  public:
-  /// New codes are uniform in (-1e-4, 1e-4), a function of `seed` and the scene's index. With a scratch folder they lie on its disk, and in memory only
+  /// New codes are uniform in (-1e-4, 1e-4), a function of `seed` and the scene's index, which starts at `first`. With a scratch folder they lie on its disk, and in memory only
   /// as far as there is room. Throws Error(kOutput) when the disk has none.
-  CodeCache(std::vector<std::string> scene_names, std::vector<std::int64_t> code_shape, std::uint64_t seed, const std::filesystem::path& scratch = {});
+  CodeCache(std::vector<std::string> scene_names, std::vector<std::int64_t> code_shape, std::uint64_t seed, const std::filesystem::path& scratch = {},
+            std::int64_t first = 0);
   /// Bytes that `scenes` codes take.
   static std::int64_t bytes(std::int64_t scenes, const std::vector<std::int64_t>& code_shape);
 

@@ -1,9 +1,6 @@
-// Runs that are killed, that find no room on the disk and that may not write. The runs are processes made by fork, so that this one keeps to one thread
-// from the start.
+// Runs that are killed, that find no room on the disk and that may not write.
 #include <gtest/gtest.h>
-#include <omp.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -14,8 +11,7 @@
 #include <thread>
 
 #include "layeravatar/core/atomic_file.h"
-#include "layeravatar/testing/folder.h"
-#include "layeravatar/train/small_run_for_test.h"
+#include "layeravatar/train/process_for_test.h"
 
 namespace layeravatar::train {
 namespace {
@@ -25,19 +21,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int kKills = 50, kIterations = 130;
 
-class CrashRun : public testing::FolderTest, protected SmallBody {
+class CrashRun : public ProcessTest {
  protected:
-  static void SetUpTestSuite() {
-    omp_set_num_threads(1);
-    torch::set_num_threads(1);
-  }
-
   // A process that trains to `iterations`, from what is in the folder; it ends with the error's code.
   pid_t start(const std::string& name, std::int64_t iterations, const std::function<void()>& first = {}) {
-    std::fflush(nullptr);
-    const pid_t child = ::fork();
-    if (child != 0) return child;
-    try {
+    return start_process([&, name, iterations, first] {
       if (first) first();
       TrainConfig config = small_config(iterations);
       config.checkpoint_every = 1;
@@ -45,16 +33,7 @@ class CrashRun : public testing::FolderTest, protected SmallBody {
       options.folder = folder / name;
       options.resume = true;
       Trainer(config, body, layers, std::make_shared<RandomScenes>(), options).run();
-      ::_exit(0);
-    } catch (const Error& e) {
-      std::fprintf(stderr, "%s\n", e.what());
-      ::_exit(e.exit_code());
-    }
-  }
-  static int end_of(pid_t child) {
-    int status = 0;
-    ::waitpid(child, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    });
   }
   void expect_same_end(const std::string& one, const std::string& other) const {
     for (const char* file : {"state.safetensors", "codes.safetensors", "manifest.json"})

@@ -9,7 +9,7 @@
 namespace layeravatar::train {
 
 avatar::ModelPack make_pack(const Trainer& trainer, const std::vector<body::PoseParams>& people, int image_size) {
-  LAV_CHECK(static_cast<std::int64_t>(people.size()) == trainer.codes().size(), "one row of parameters per scene");
+  LAV_CHECK(static_cast<std::int64_t>(people.size()) == trainer.scene_count(), "one row of parameters per scene");
   constexpr double kRidge = 0.02;  // of the mean squared length of the centred features
   avatar::ModelPack pack;
   const TrainConfig& c = trainer.config();
@@ -27,13 +27,11 @@ avatar::ModelPack make_pack(const Trainer& trainer, const std::vector<body::Pose
   pack.decoder = nn::named_tensors(*trainer.learned().decoder_ema);
   pack.unet = nn::named_tensors(*trainer.learned().unet_ema);
   pack.activation = trainer.learned().activation;
-  std::vector<torch::Tensor> planes;
-  torch::Tensor betas = torch::empty({trainer.codes().size(), 10});
+  torch::Tensor betas = torch::empty({trainer.scene_count(), 10});
   const torch::NoGradGuard no_grad;
-  for (std::int64_t i = 0; i < trainer.codes().size(); ++i) {
-    planes.push_back(trainer.learned().activation.forward(trainer.codes().code(i)));
+  const std::vector<torch::Tensor> planes = trainer.planes();
+  for (std::int64_t i = 0; i < trainer.scene_count(); ++i)
     for (std::int64_t k = 0; k < 10; ++k) betas[i][k] = people[static_cast<std::size_t>(i)].betas[static_cast<std::size_t>(k)];
-  }
   pack.betas = avatar::BetasRegression::fit(planes, betas, kRidge);
   return pack;
 }

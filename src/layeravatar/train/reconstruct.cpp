@@ -39,7 +39,7 @@ Scaffold make_scaffold(const body::BodyModel& body, const templates::LayeredTemp
 
 Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
                            const std::vector<SceneBatch>& scenes, const std::vector<CodeState*>& codes, const Stage& stage,
-                           double kappa, const std::vector<int>& views, StepTimes& times) {
+                           double kappa, const std::vector<int>& views, StepTimes& times, const Crop& crop) {
   const auto count = static_cast<std::int64_t>(scenes.size());
   Stopwatch watch;
   std::vector<torch::Tensor> leaves;
@@ -55,7 +55,8 @@ Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, c
   const auto images = count * static_cast<std::int64_t>(views.size());
   const ImageTermScales scales = image_term_scales(stage.weights, kappa, images, pixels);
   std::array<double, kImageTerms> terms{};
-  double offset_term = 0, order_term = 0, psnr = 0;
+  double offset_term = 0, order_term = 0, perceptual_term = 0, psnr = 0;
+  const bool perceptual = scaffold.perceptual && stage.weights.perceptual > 0 && crop.side > 0;
   torch::Tensor sample_gradients = torch::empty_like(samples);
   for (std::int64_t s = 0; s < count; ++s) {
     const SceneBatch& scene = scenes[static_cast<std::size_t>(s)];
@@ -80,9 +81,14 @@ Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, c
       const auto at = static_cast<std::size_t>(view);
       const splat::RenderOutputs rendered = splat::render(own_leaves, scene.cameras.at(at));
       watch.lap(times.splat);
-      const ImageLoss loss = image_loss(rendered, scene.images[view], scene.labels[view], skin, scales);
+      ImageLoss loss = image_loss(rendered, scene.images[view], scene.labels[view], skin, scales);
       for (std::size_t k = 0; k + 1 < terms.size(); ++k) terms[k] += loss.terms[k];
       squared += loss.terms[kImageTerms - 1];
+      if (perceptual && view == views.front()) {
+        const torch::Tensor term = scaffold.perceptual->distance(rendered.full, scene.images[view], crop) * stage.weights.perceptual;
+        perceptual_term += term.item<double>();
+        loss.value = loss.value + term;
+      }
       watch.lap(times.losses);
       loss.value.backward();
       watch.lap(times.splat);
@@ -105,6 +111,7 @@ Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, c
                {"reg_rgb", terms[3]},    {"reg_opacity", terms[4]}, {"reg_offset", offset_term},
                {"reg_loss", tv_term}};
   if (stage.weights.order > 0) out.terms["reg_order"] = order_term;
+  if (perceptual) out.terms["per_loss"] = perceptual_term;
   double total = 0;
   for (const auto& [name, value] : out.terms) total += value;
   out.terms["loss_decoder"] = total;

@@ -14,6 +14,8 @@
 #include "layeravatar/diffusion/schedule.h"
 #include "layeravatar/geometry/camera.h"
 #include "layeravatar/train/code_cache.h"
+#include "layeravatar/train/perceptual_loss.h"
+#include "layeravatar/train/ranks.h"
 #include "layeravatar/train/reconstruction_loss.h"
 #include "layeravatar/train/step_times.h"
 #include "layeravatar/train/train_config.h"
@@ -28,6 +30,8 @@ struct Scaffold {
   std::shared_ptr<const avatar::LayerOrder> layer_order;  // needed where a stage gives it weight
   torch::Tensor face_points;  // [F] int64: body points whose mean colour is the skin colour
   diffusion::Schedule schedule;
+  std::shared_ptr<PerceptualLoss> perceptual;                    // null: that term is left out
+  std::shared_ptr<Ranks> ranks = std::make_shared<Ranks>();
 };
 Scaffold make_scaffold(const body::BodyModel& body, const templates::LayeredTemplate& layers);
 
@@ -47,10 +51,10 @@ struct Reconstruction {
 };
 
 /// The loss of some of each scene's views, backwards to the codes, and to the decoder where its parameters want it. Runs
-/// back stage by stage, so that only one view's images are alive at a time.
+/// back stage by stage, so that only one view's images are alive at a time. The perceptual term looks at `crop` of the first view.
 Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
                            const std::vector<SceneBatch>& scenes, const std::vector<CodeState*>& codes, const Stage& stage,
-                           double kappa, const std::vector<int>& views, StepTimes& times);
+                           double kappa, const std::vector<int>& views, StepTimes& times, const Crop& crop = {});
 
 /// The loss's factor kappa for images [I, H, W] of a scene. Without a coefficient of its own (0), the loss weighs as at the
 /// release's 1024 pixels whatever the image size.

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <torch/torch.h>
 
+#include <chrono>
 #include <numeric>
 
+#include "layeravatar/body/smplx_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/cc0_template.h"
 #include "layeravatar/eval/leakage.h"
@@ -13,14 +15,18 @@
 #include "layeravatar/eval/variety.h"
 #include "layeravatar/train/dataset_source.h"
 #include "layeravatar/produce/sampling.h"
+#include "layeravatar/templates/template_folder.h"
 #include "layeravatar/train/export_pack.h"
 #include "layeravatar/train/fit_code.h"
+#include "layeravatar/train/ranks.h"
+#include "layeravatar/train/report.h"
 
 namespace layeravatar::train {
 
 namespace {
 
 struct OpenRun {
+  std::shared_ptr<Ranks> ranks;
   std::shared_ptr<const data::Dataset> dataset;
   std::unique_ptr<Trainer> trainer;
   int image_size = 0;
@@ -52,8 +58,17 @@ std::shared_ptr<const data::Dataset> open_dataset(const TrainConfig& config, con
 
 OpenRun open_run(const TrainingFiles& files, const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop) {
   const TrainConfig config = read_config(files);
-  const people::Cc0Body body = people::read_cc0_body(files.body);
   OpenRun out;
+  body::BodyModel body;
+  templates::LayeredTemplate layers;
+  if (files.templates.empty()) {
+    const people::Cc0Body own = people::read_cc0_body(files.body);
+    body = own.model;
+    layers = data::cc0_template(own);
+  } else {
+    body = body::read_smplx(files.body).model;
+    layers = templates::read_template_folder(files.templates);
+  }
   out.image_size = data::DatasetOptions{}.image_size;
   out.dataset = open_dataset(config, say);
   RunOptions options;
@@ -61,10 +76,25 @@ OpenRun open_run(const TrainingFiles& files, const std::function<void(const std:
   options.resume = files.resume;
   if (!files.init.empty()) options.start = std::make_shared<avatar::ModelPack>(avatar::read_pack(files.init));
   options.say = say;
+  options.progress = files.progress;
   options.stop = stop;
-  out.trainer = std::make_unique<Trainer>(config, body.model, data::cc0_template(body),
+  options.ranks = connect_ranks(rank_environment(environment_variable));
+  out.ranks = options.ranks;
+  out.trainer = std::make_unique<Trainer>(config, body, layers,
                                           std::make_shared<DatasetSource>(out.dataset, config.views_per_scene), options);
   return out;
+}
+
+void record(const OpenRun& run, const TrainingFiles& files, const Trainer& trainer) {
+  std::vector<std::filesystem::path> scenes;
+  for (const auto& scene : run.dataset->scenes()) scenes.push_back(std::filesystem::path(trainer.config().dataset) / scene.name);
+  record_start(files.run, {.iteration = trainer.iteration(),
+                           .seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count(),
+                           .threads = torch::get_num_threads(),
+                           .processes = run.ranks->size(),
+                           .dataset = trainer.config().dataset,
+                           .data_sha1 = data_hash(scenes),
+                           .scenes = trainer.scene_count()});
 }
 
 // What is evaluated: networks, people, and the planes of those that have some.
@@ -118,7 +148,10 @@ bool run_training(const TrainingFiles& files, const std::function<void(const std
   Trainer& trainer = *run.trainer;
   if (!files.export_only) {
     const std::int64_t last = trainer.config().iterations;
-    say(fmt::format("training from iteration {} to {}", trainer.iteration(), last));
+    if (run.ranks->rank() == 0) {
+      say(fmt::format("training from iteration {} to {}", trainer.iteration(), last) + (run.ranks->size() > 1 ? fmt::format(" in {} processes", run.ranks->size()) : ""));
+      record(run, files, trainer);
+    }
     trainer.run();
     if (trainer.iteration() < last) {
       say(fmt::format("stopped at iteration {}; the checkpoint is whole, go on with --resume", trainer.iteration()));
@@ -126,7 +159,9 @@ bool run_training(const TrainingFiles& files, const std::function<void(const std
     }
   }
   const auto path = files.pack.empty() ? files.run / "pack.safetensors" : files.pack;
-  avatar::write_pack(path, make_pack(trainer, run.people(), run.image_size));
+  const avatar::ModelPack pack = make_pack(trainer, run.people(), run.image_size);
+  if (run.ranks->rank() > 0) return true;
+  avatar::write_pack(path, pack);
   say(fmt::format("pack {} at iteration {}", path.string(), trainer.iteration()));
   return true;
 }

@@ -1,4 +1,4 @@
-// A run small enough for tests: two scenes of random pictures on the recorded body and template.
+// A run small enough for tests: scenes of random pictures on the recorded body and template.
 #pragma once
 #include <torch/torch.h>
 
@@ -16,7 +16,12 @@ namespace layeravatar::train {
 /// Pictures depend on scene and epoch.
 class RandomScenes : public SceneSource {
  public:
-  [[nodiscard]] std::vector<std::string> names() const override { return {"a", "b"}; }
+  explicit RandomScenes(std::size_t count = 2) : count_(count) {}
+  [[nodiscard]] std::vector<std::string> names() const override {
+    std::vector<std::string> out;
+    for (std::size_t i = 0; i < count_; ++i) out.emplace_back(1, static_cast<char>('a' + i));
+    return out;
+  }
   [[nodiscard]] SceneBatch load(std::int64_t scene, std::int64_t epoch, int) override {
     auto generator = at::detail::createCPUGenerator(static_cast<std::uint64_t>(10 * scene + epoch));
     SceneBatch out;
@@ -26,6 +31,9 @@ class RandomScenes : public SceneSource {
     out.params = body::default_viewing_pose();
     return out;
   }
+
+ private:
+  std::size_t count_;
 };
 
 inline TrainConfig small_config(std::int64_t iterations) {

@@ -154,7 +154,7 @@ void TrainConfig::check() const {
     require(s.refit_steps >= 0 && s.refit_steps <= 100000, "stage.refit-steps", s.refit_steps, "in 0..100000");
     require(s.refit_steps == 0 || planes_height % 8 == 0, "planes-height", planes_height, "a multiple of 8 with refit-steps");
     require(s.code_lr > 0, "stage.code-lr", s.code_lr, "> 0");
-    require(s.weights.perceptual == 0, "stage.perceptual", s.weights.perceptual, "0 without a feature network");
+    require(s.weights.perceptual >= 0, "stage.perceptual", s.weights.perceptual, ">= 0");
   }
 }
 

@@ -59,6 +59,7 @@ struct TrainConfig {
   int unet_prior_rank = 0;               // of the U-Net's mixture prior, fitted to the planes when the diffusion model joins
   int unet_scenes = 1;                   // codes in each U-Net step; those beyond the step's own scenes come from the cache
   bool unet_mix_parts = false;           // the further codes take each component from a person of its own
+  std::string perceptual_network;        // TorchScript of the perceptual loss
   std::string unet_precision = "fp32";   // fp32, bf16, or auto: whichever this processor is fastest at
   bool unet_flat_weights = false;        // every diffusion step weighs the same (diffusion::Weighting)
   double unet_timestep_power = 1;        // diffusion steps are drawn with density t^(power - 1): 1 is uniform
@@ -91,6 +92,7 @@ struct TrainConfig {
     field("unet-prior-rank", c.unet_prior_rank, "principal components of each part in the U-Net's mixture prior; 0 for none, as in the release");
     field("unet-scenes", c.unet_scenes, "codes in each step of the U-Net");
     field("unet-mix-parts", c.unet_mix_parts, "further codes in the U-Net's steps take each component from a random person");
+    field("perceptual-network", c.perceptual_network, "TorchScript feature network of the perceptual loss, StyleGAN's vgg16.pt; without one that loss is left out");
     field("unet-precision", c.unet_precision, "fp32, bf16 or auto: arithmetic between the U-Net's layers");
     field("unet-flat-weights", c.unet_flat_weights, "every diffusion step weighs the same; the release ignores the noisiest");
     field("unet-timestep-power", c.unet_timestep_power, "diffusion steps are drawn with density t^(power - 1): above 1 the noisy ones come more often");

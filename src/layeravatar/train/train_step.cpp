@@ -44,16 +44,19 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
   {
     const torch::NoGradGuard no_grad;
     learned.activation.update_statistics(torch::stack(leaves));
+    scaffold.ranks->average({learned.activation.running_mean(), learned.activation.running_var()});
   }
   std::vector<torch::Tensor> prior;
   if (stage.diffusion) {
     for (const torch::Tensor& code : input.more_codes) all.push_back(code);
     learned.unet_adam->zero_grad();
+    scaffold.ranks->expect_gradients(*learned.unet);
     const torch::Tensor x0 = learned.activation.forward(torch::stack(all));
     const diffusion::TrainingLoss loss =
         diffusion::training_loss(*learned.unet, scaffold.schedule, x0, input.timesteps, input.noise, 20.0,
                                  config.unet_flat_weights ? diffusion::Weighting::kFlat : diffusion::Weighting::kSnr);
     loss.value.backward();
+    scaffold.ranks->average_gradients(*learned.unet);
     log["loss_ddpm_mse"] = loss.value.item<double>();
     for (std::size_t q = 0; q < loss.quartiles.size(); ++q)
       log["loss_mse_quartile_" + std::to_string(q)] = loss.quartiles[q];
@@ -82,10 +85,12 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
     if (joint) {
       set_trainable(*learned.decoder, true);
       learned.decoder_adam->zero_grad();
+      scaffold.ranks->expect_gradients(*learned.decoder);
     }
     const int first = joint ? stride - 1 : step % stride;
     Reconstruction result = reconstruct(scaffold, *learned.decoder, learned.activation, input.scenes, input.codes, stage, kappa,
-                                        {first, first + stride}, times);
+                                        {first, first + stride}, times, input.crops.empty() ? Crop() : input.crops.at(static_cast<std::size_t>(step)));
+    if (joint) scaffold.ranks->average_gradients(*learned.decoder);
     if (!std::isfinite(result.terms["loss_decoder"]))
       for (const auto& [name, value] : result.terms)
         if (name != "loss_decoder" && !std::isfinite(value))

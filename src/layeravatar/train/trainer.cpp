@@ -7,7 +7,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <future>
+#include <mutex>
+#include <optional>
 #include <random>
 
 #include "layeravatar/avatar/plane_owner.h"
@@ -30,6 +31,8 @@ namespace {
 namespace fs = std::filesystem;
 
 Learned make_learned(const TrainConfig& config) {
+  static std::mutex generator;  // LibTorch's own is the process's
+  const std::lock_guard lock(generator);
   torch::manual_seed(config.seed);
   Learned out;
   diffusion::UNetConfig unet;
@@ -80,20 +83,23 @@ std::string template_hash(const templates::LayeredTemplate& t) {
   return io::sha1_hex(bytes);
 }
 
+std::vector<std::string> names_of(const std::vector<std::string>& all, const Shard& shard) { return {all.begin() + shard.begin, all.begin() + shard.end}; }
+
 std::string file_name(std::int64_t iteration) { return fmt::format("iter_{:08}", iteration); }
 
 constexpr const char *kState = "state.safetensors", *kCodes = "codes.safetensors";
 
 }  // namespace
 
-Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64_t iteration) {
-  LAV_CHECK(scene_count >= config.scenes_per_step, "fewer scenes than scenes-per-step");
-  const std::int64_t steps = scene_count / config.scenes_per_step;
+Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64_t iteration, bool fill) {
+  LAV_CHECK(scene_count >= (fill ? 1 : config.scenes_per_step), "fewer scenes than scenes-per-step");
+  const std::int64_t steps = (scene_count + (fill ? config.scenes_per_step - 1 : 0)) / config.scenes_per_step;
   Draw out{iteration / steps, {}};
   std::vector<std::int64_t> order(static_cast<std::size_t>(scene_count));
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::int64_t>(i);
   std::mt19937_64 engine(config.seed + static_cast<std::uint64_t>(out.epoch));
   for (std::size_t i = order.size(); i > 1; --i) std::swap(order[i - 1], order[engine() % i]);
+  for (std::size_t i = 0; order.size() < static_cast<std::size_t>(steps * config.scenes_per_step); ++i) order.push_back(order[i]);
   const auto first = order.begin() + (iteration % steps) * config.scenes_per_step;
   out.scenes.assign(first, first + config.scenes_per_step);
   return out;
@@ -117,30 +123,41 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
     : config_(std::move(config)),
       source_(std::move(source)),
       options_(std::move(options)),
+      shard_(shard_of(scene_count(), options_.ranks->rank(), options_.ranks->size())),
       scaffold_(make_scaffold(body, layers)),
       learned_(make_learned(config_)),
-      codes_(source_->names(), code_shape(config_), config_.seed, scratch_folder()),
+      codes_(names_of(source_->names(), shard_), code_shape(config_), config_.seed, scratch_folder(), shard_.begin),
       owner_(avatar::plane_owner(layers, config_.planes_height)) {
   config_.check();
-  if (codes_.size() < config_.scenes_per_step)
+  Ranks& ranks = *options_.ranks;
+  scaffold_.ranks = options_.ranks;
+  if (scene_count() < ranks.size()) throw Error(ErrorKind::kConfig, fmt::format("{} processes, the dataset has {} scenes", ranks.size(), scene_count()));
+  if (ranks.size() == 1 && scene_count() < config_.scenes_per_step)
     throw Error(ErrorKind::kConfig, fmt::format("scenes-per-step = {}, the dataset has {} scenes",
-                                                config_.scenes_per_step, codes_.size()));
-  if (config_.unet_prior_rank > 0 && codes_.size() < 2)
+                                                config_.scenes_per_step, scene_count()));
+  if (ranks.rank() > 0) options_.say = {};
+  const bool perceptual = std::any_of(config_.stages.begin(), config_.stages.end(), [](const Stage& s) { return s.weights.perceptual > 0; });
+  if (perceptual && !config_.perceptual_network.empty()) scaffold_.perceptual = std::make_shared<PerceptualLoss>(config_.perceptual_network);
+  else if (perceptual && options_.say) options_.say("perceptual-network is not given: the perceptual loss is left out");
+  if (config_.unet_prior_rank > 0 && scene_count() < 2)
     throw Error(ErrorKind::kConfig, fmt::format("unet-prior-rank = {}, must be 0 with one scene", config_.unet_prior_rank));
   make_folder(options_.folder);
   const fs::path newest = newest_checkpoint(options_.folder);
   if (!newest.empty() && !options_.resume)
     throw Error(ErrorKind::kConfig, fmt::format("{}: holds a run at {}; give --resume or another folder",
                                                 options_.folder.string(), newest.filename().string()));
-  if (const auto found = read_newest_checkpoint(options_.folder, options_.say))
-    load_checkpoint(*found);
-  else if (options_.start)
-    start_from(*options_.start);
-  write_file(options_.folder / "config.json", to_json(config_));
+  ranks.wait();  // until all have looked what is there
+  std::optional<Checkpoint> found;
+  if (ranks.rank() == 0) found = read_newest_checkpoint(options_.folder, options_.say);
+  ranks.wait();  // until damaged ones are out of the way
+  if (ranks.rank() > 0) found = read_newest_checkpoint(options_.folder, options_.say);
+  if (found) load_checkpoint(*found);
+  else if (options_.start) start_from(*options_.start);
+  if (ranks.rank() == 0) write_file(options_.folder / "config.json", to_json(config_));
 }
 
 fs::path Trainer::scratch_folder() const {
-  const auto bytes = static_cast<double>(CodeCache::bytes(static_cast<std::int64_t>(source_->names().size()), code_shape(config_)));
+  const auto bytes = static_cast<double>(CodeCache::bytes(shard_.end - shard_.begin, code_shape(config_)));
   if (bytes <= config_.codes_in_memory * (1 << 30)) return {};
   make_folder(options_.folder);
   if (options_.say) options_.say(fmt::format("codes of {:.1f} GiB lie on the disk of {}", bytes / (1 << 30), options_.folder.string()));
@@ -151,27 +168,38 @@ bool Trainer::refit_codes(int steps) {
   const Stage& stage = config_.stage_at(iteration_);
   // A run's own codes say what codes are like, but for one that has just begun, perhaps from a pack.
   std::shared_ptr<diffusion::MixturePrior> known = learned_.unet->prior();
-  if (iteration_ > 0 && codes_.size() > 1) {
-    known = std::make_shared<diffusion::MixturePrior>(avatar::kPlaneChannels, std::array{config_.planes_height, 3 * config_.planes_height}, codes_.size() - 1);
+  if (iteration_ > 0 && scene_count() > 1) {
+    known = std::make_shared<diffusion::MixturePrior>(avatar::kPlaneChannels, std::array{config_.planes_height, 3 * config_.planes_height}, scene_count() - 1);
     known->fit(planes(), owner_);
   }
   FitOptions options;
   options.steps = steps;
   options.stage = stage;
   const auto codes = fit_codes(scaffold_, *learned_.decoder_ema, learned_.activation, code_prior(known, learned_.activation, config_.planes_height), codes_.size(),
-                               [&](std::int64_t i, int batch) { return source_->load(i, batch, stage.image_size); }, options,
+                               [&](std::int64_t i, int batch) { return source_->load(shard_.begin + i, batch, stage.image_size); }, options,
                                [&](std::int64_t n) {
                                  if (options_.say && (n % 16 == 0 || n == codes_.size())) options_.say(fmt::format("fitted {} of {} codes anew", n, codes_.size()));
                                },
                                options_.stop);
+  if (options_.ranks->any(codes.empty())) return false;
   for (std::size_t i = 0; i < codes.size(); ++i)
     codes_.store(static_cast<std::int64_t>(i), {codes[i], torch::zeros_like(codes[i]), torch::zeros_like(codes[i]), 0});
-  return !codes.empty();
+  return true;
 }
 
 std::vector<torch::Tensor> Trainer::planes() const {
-  std::vector<torch::Tensor> out;
-  for (std::int64_t i = 0; i < codes_.size(); ++i) out.push_back(learned_.activation.forward(codes_.code(i)));
+  // Shards differ by one scene at most: whoever has fewer repeats its last one.
+  Ranks& ranks = *options_.ranks;
+  std::vector<torch::Tensor> out(static_cast<std::size_t>(scene_count()));
+  std::int64_t most = 0;
+  for (int r = 0; r < ranks.size(); ++r) most = std::max(most, shard_of(scene_count(), r, ranks.size()).end - shard_of(scene_count(), r, ranks.size()).begin);
+  for (std::int64_t i = 0; i < most; ++i) {
+    const auto all = ranks.gather(learned_.activation.forward(codes_.code(std::min(i, codes_.size() - 1))));
+    for (int r = 0; r < ranks.size(); ++r) {
+      const Shard shard = shard_of(scene_count(), r, ranks.size());
+      if (shard.begin + i < shard.end) out[static_cast<std::size_t>(shard.begin + i)] = all[static_cast<std::size_t>(r)];
+    }
+  }
   return out;
 }
 
@@ -186,16 +214,17 @@ StepLog Trainer::step(StepTimes& times) {
       (!learned_.unet->prior()->fitted() || (stage.fit_prior && iteration_ == stage.from)))
     fit_prior();
   const auto begin = std::chrono::steady_clock::now();
-  const Draw draw = draw_scenes(config_, codes_.size(), iteration_);
+  Ranks& ranks = *options_.ranks;
+  const Draw draw = draw_scenes(config_, codes_.size(), iteration_, ranks.size() > 1);
   StepInput input;
   std::vector<CodeState> states;
   for (const std::int64_t scene : draw.scenes) {
-    input.scenes.push_back(source_->load(scene, draw.epoch, stage.image_size));
+    input.scenes.push_back(source_->load(shard_.begin + scene, draw.epoch, stage.image_size));
     states.push_back(codes_.load(scene));
   }
   for (CodeState& state : states) input.codes.push_back(&state);
   // Everything random in an iteration follows from the seed and its number, so that a resumed run repeats it.
-  std::mt19937_64 engine(config_.seed * 0x9E3779B97F4A7C15ULL + static_cast<std::uint64_t>(iteration_));
+  std::mt19937_64 engine((config_.seed + static_cast<std::uint64_t>(ranks.rank())) * 0x9E3779B97F4A7C15ULL + static_cast<std::uint64_t>(iteration_));
   for (int i = config_.scenes_per_step; stage.diffusion && i < config_.unet_scenes; ++i)
     input.more_codes.push_back(draw_code(codes_, config_.unet_mix_parts ? owner_ : torch::Tensor(), engine));
   const auto batch = static_cast<std::int64_t>(input.codes.size() + input.more_codes.size());
@@ -204,6 +233,8 @@ StepLog Trainer::step(StepTimes& times) {
   std::vector<std::int64_t> noise_shape = code_shape(config_);
   noise_shape.insert(noise_shape.begin(), batch);
   input.noise = torch::randn(noise_shape, generator, torch::TensorOptions().dtype(torch::kFloat32));
+  if (scaffold_.perceptual)
+    for (int k = 0; k <= stage.extra_scene_step; ++k) input.crops.push_back(draw_crop(engine, input.scenes[0].images.size(3)));
   times.load += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   StepLog log;
   try {
@@ -213,19 +244,45 @@ StepLog Trainer::step(StepTimes& times) {
     throw Error(ErrorKind::kDiverged, fmt::format("{}; the step is in {}", e.what(), save_diverged(input, draw).string()));
   }
   for (std::size_t i = 0; i < states.size(); ++i) codes_.store(draw.scenes[i], states[i]);
+  if (ranks.size() > 1) {
+    torch::Tensor values = torch::empty({static_cast<std::int64_t>(log.size())});
+    std::int64_t k = 0;
+    for (const auto& entry : log) values[k++] = entry.second;
+    ranks.average({values});
+    k = 0;
+    for (auto& entry : log) entry.second = values[k++].item<double>();
+  }
   ++iteration_;
   return log;
 }
 
 void Trainer::run() {
+  try {
+    train();
+  } catch (const Error&) {
+    throw;
+  } catch (const std::exception& e) {
+    const Ranks& ranks = *options_.ranks;
+    if (!ranks.lost_peer(e)) throw;
+    const fs::path newest = newest_checkpoint(options_.folder);
+    throw Error(ErrorKind::kPeer, fmt::format("rank {} of {} at iteration {}: another process of the run was lost; {}; go on with --resume", ranks.rank(), ranks.size(),
+                                              iteration_, newest.empty() ? "there is no checkpoint yet" : newest.filename().string() + " is whole"));
+  }
+}
+
+void Trainer::train() {
+  Ranks& ranks = *options_.ranks;
+  const bool writes = ranks.rank() == 0;
   const auto now = [] {
     return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
   };
-  EventFile events(options_.folder / "events", static_cast<std::int64_t>(now()));
+  std::optional<EventFile> events;
+  if (writes) events.emplace(options_.folder / "events", static_cast<std::int64_t>(now()));
   const fs::path log_path = options_.folder / "log.txt";
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> log_file(std::fopen(log_path.c_str(), "a"), &std::fclose);
-  if (!log_file) throw Error(ErrorKind::kOutput, log_path.string() + ": cannot open for writing");
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> log_file(writes ? std::fopen(log_path.c_str(), "a") : nullptr, &std::fclose);
+  if (writes && !log_file) throw Error(ErrorKind::kOutput, log_path.string() + ": cannot open for writing");
   const auto say = [&](const std::string& line) {
+    if (!writes) return;
     std::fputs((line + "\n").c_str(), log_file.get());
     std::fflush(log_file.get());
     if (options_.say) options_.say(line);
@@ -242,8 +299,8 @@ void Trainer::run() {
     saved = iteration_;
     say(fmt::format("checkpoint {}", file_name(iteration_)));
   };
-  remove_partial_checkpoints(options_.folder);
-  while (iteration_ < config_.iterations && !(options_.stop != nullptr && *options_.stop)) {
+  if (writes) remove_partial_checkpoints(options_.folder);
+  while (iteration_ < config_.iterations && !ranks.any(options_.stop != nullptr && *options_.stop)) {
     const Stage& stage = config_.stage_at(iteration_);
     if (stage.refit_steps > 0 && iteration_ == stage.from && !refit_codes(stage.refit_steps)) break;
     for (const auto& [name, value] : step(times)) {
@@ -252,12 +309,13 @@ void Trainer::run() {
       ++seen[name];
     }
     ++counted;
-    if (iteration_ % config_.log_every == 0) {
+    if (writes && options_.progress) options_.progress(iteration_, config_.iterations);
+    if (writes && iteration_ % config_.log_every == 0) {
       const double n = counted;
       std::string line = fmt::format("iter {}/{} {:.3f} s", iteration_, config_.iterations, (now() - since) / n);
       for (const auto& [name, sum] : sums) {
         line += fmt::format(" {} {:.5g}", name, sum / seen[name]);
-        events.scalar("train/" + name, iteration_, static_cast<float>(sum / seen[name]), now());
+        events->scalar("train/" + name, iteration_, static_cast<float>(sum / seen[name]), now());
       }
       line += " |";
       const std::pair<const char*, double> seconds[] = {
@@ -265,7 +323,7 @@ void Trainer::run() {
           {"losses", times.losses}, {"unet", times.unet},     {"optimiser", times.optimiser}};
       for (const auto& [name, sum] : seconds) {
         line += fmt::format(" {} {:.3f}", name, sum / n);
-        events.scalar(fmt::format("time/{}", name), iteration_, static_cast<float>(sum / n), now());
+        events->scalar(fmt::format("time/{}", name), iteration_, static_cast<float>(sum / n), now());
       }
       say(line);
       sums.clear();
@@ -274,13 +332,28 @@ void Trainer::run() {
       counted = 0;
       since = now();
     }
-    if (config_.preview_every > 0 && iteration_ % config_.preview_every == 0) save_preview();
+    if (writes && config_.preview_every > 0 && iteration_ % config_.preview_every == 0) save_preview();
     if (iteration_ % config_.checkpoint_every == 0) save();
   }
   save();
 }
 
 void Trainer::save_checkpoint() const {
+  // Each writes the codes of its scenes, rank 0 the rest, and the manifest when all are there.
+  Ranks& ranks = *options_.ranks;
+  ranks.broadcast(learned_.decoder->buffers());  // batch statistics, of each rank's own scenes until now: as after --resume
+  ranks.broadcast(learned_.decoder_ema->buffers());
+  const io::SafeTensors codes{codes_.to_arrays(), {}};
+  const auto others = [&] {
+    ranks.wait();
+    ranks.wait();
+  };
+  if (ranks.rank() > 0) {
+    ranks.wait();
+    io::write_safetensors(partial_checkpoint(options_.folder, iteration_) / fmt::format("codes_{}.safetensors", ranks.rank()), codes);
+    ranks.wait();
+    return ranks.wait();
+  }
   io::SafeTensors state;
   append(state.tensors, "decoder", nn::named_tensors(*learned_.decoder));
   append(state.tensors, "decoder_ema", nn::named_tensors(*learned_.decoder_ema));
@@ -293,7 +366,8 @@ void Trainer::save_checkpoint() const {
   state.metadata = {{"iteration", std::to_string(iteration_)},
                     {"config", to_json(config_)},
                     {"template", template_hash(scaffold_.deformer->layers())}};
-  write_checkpoint(options_.folder, iteration_, {{kState, std::move(state)}, {kCodes, {codes_.to_arrays(), {}}}}, config_.keep_checkpoints);
+  write_checkpoint(options_.folder, iteration_, {{kState, std::move(state)}, {kCodes, codes}}, config_.keep_checkpoints, others);
+  ranks.wait();
 }
 
 fs::path Trainer::save_diverged(const StepInput& input, const Draw& draw) const {
@@ -311,7 +385,7 @@ fs::path Trainer::save_diverged(const StepInput& input, const Draw& draw) const 
       if (p.value().grad().defined()) append(out.tensors, "gradient." + name, {{p.key(), p.value().grad()}});
   }
   out.metadata = {{"iteration", std::to_string(iteration_)}, {"config", to_json(config_)}};
-  const fs::path file = options_.folder / ("diverged_" + file_name(iteration_) + ".safetensors");
+  const fs::path file = options_.folder / fmt::format("diverged_{}{}.safetensors", file_name(iteration_), options_.ranks->rank() > 0 ? fmt::format("_{}", options_.ranks->rank()) : "");
   io::write_safetensors(file, out);
   return file;
 }
@@ -357,7 +431,10 @@ void Trainer::load_checkpoint(const Checkpoint& checkpoint) {
   if (!activation.contains("running_mean") || !activation.contains("running_var"))
     throw Error(ErrorKind::kInput, file.string() + ": the activation's statistics are missing");
   learned_.activation.set_statistics(activation.at("running_mean"), activation.at("running_var"));
-  codes_.from_arrays(checkpoint.files.at(kCodes).tensors, (checkpoint.folder / kCodes).string());
+  io::ArrayMap codes;
+  for (const auto& [name, content] : checkpoint.files)
+    if (name != kState) codes.insert(content.tensors.begin(), content.tensors.end());
+  codes_.from_arrays(codes, (checkpoint.folder / kCodes).string());
   iteration_ = checkpoint.iteration;
 }
 

@@ -26,12 +26,13 @@ class SceneSource {
   [[nodiscard]] virtual SceneBatch load(std::int64_t scene, std::int64_t epoch, int image_size) = 0;
 };
 
-/// Scenes of an iteration: epochs are permutations seeded with seed + epoch; what does not fill a step is dropped.
+/// Scenes of an iteration: epochs are permutations seeded with seed + epoch; what does not fill a step is dropped or, with several processes, filled with the
+/// first ones of the epoch.
 struct Draw {
   std::int64_t epoch = 0;
   std::vector<std::int64_t> scenes;
 };
-Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64_t iteration);
+Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64_t iteration, bool fill = false);
 
 /// Diffusion steps [count] int64 in 0..steps-1 with density proportional to t^(power - 1). What holds for a whole avatar, such
 /// as the colour of a garment over all its charts, is decided in the noisy steps: with power 1 few examples teach it.
@@ -44,8 +45,10 @@ struct RunOptions {
   std::filesystem::path folder;
   bool resume = false;
   std::shared_ptr<const avatar::ModelPack> start;    // networks that a new run starts from; codes start anew
-  std::function<void(const std::string&)> say;       // one line of progress
+  std::function<void(const std::string&)> say;       // one line of the log
+  std::function<void(std::int64_t done, std::int64_t of)> progress;  // after each iteration, of rank 0
   const std::atomic<bool>* stop = nullptr;           // set by Ctrl-C
+  std::shared_ptr<Ranks> ranks = std::make_shared<Ranks>();  // each has the scenes of its shard; rank 0 writes what is not theirs
 };
 
 class Trainer {
@@ -56,13 +59,14 @@ class Trainer {
   Trainer(TrainConfig config, const body::BodyModel& body, const templates::LayeredTemplate& layers,
           std::shared_ptr<SceneSource> source, RunOptions options);
 
-  /// Trains until config.iterations or until `stop`; the last checkpoint is whole in both cases.
+  /// Trains until config.iterations or until `stop`; the last checkpoint is whole in both cases. Throws Error(kPeer) when another process is lost.
   void run();
 
   [[nodiscard]] std::int64_t iteration() const { return iteration_; }
   [[nodiscard]] const Learned& learned() const { return learned_; }
   [[nodiscard]] const CodeCache& codes() const { return codes_; }
-  /// Every scene's, after the activation.
+  [[nodiscard]] std::int64_t scene_count() const { return static_cast<std::int64_t>(source_->names().size()); }
+  /// Every scene's, after the activation. All ranks ask for them together.
   [[nodiscard]] std::vector<torch::Tensor> planes() const;
   [[nodiscard]] const Scaffold& scaffold() const { return scaffold_; }
   [[nodiscard]] const TrainConfig& config() const { return config_; }
@@ -73,6 +77,7 @@ class Trainer {
   void save_checkpoint() const;
 
  private:
+  void train();
   /// Writes previews/iter_<n>.png.
   void save_preview() const;
   /// Every code anew, networks frozen, from the prior of all, or at the run's beginning from the pack's. Returns false, codes as before, when stopped.
@@ -89,6 +94,7 @@ class Trainer {
   TrainConfig config_;
   std::shared_ptr<SceneSource> source_;
   RunOptions options_;
+  Shard shard_;  // of all scenes, what codes_ holds
   Scaffold scaffold_;
   Learned learned_;
   CodeCache codes_;

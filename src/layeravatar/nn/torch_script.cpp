@@ -1,4 +1,4 @@
-#include "layeravatar/prepare/torch_script.h"
+#include "layeravatar/nn/torch_script.h"
 
 #include <fmt/format.h>
 
@@ -8,7 +8,7 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/io/sha1.h"
 
-namespace layeravatar::prepare {
+namespace layeravatar::nn {
 namespace {
 
 // LibTorch's messages carry a back trace; of TorchScript's own, the last line says why.
@@ -40,6 +40,10 @@ ScriptNetwork load_script(const std::filesystem::path& file, torch::Device devic
 
 torch::Tensor run_script(ScriptNetwork& network, std::vector<torch::IValue> arguments, const torch::jit::Kwargs& named) {
   const torch::InferenceMode guard;
+  return call_script(network, std::move(arguments), named);
+}
+
+torch::Tensor call_script(ScriptNetwork& network, std::vector<torch::IValue> arguments, const torch::jit::Kwargs& named) {
   torch::IValue out;
   try {
     out = network.module.get_method("forward")(std::move(arguments), named);
@@ -54,4 +58,4 @@ torch::Tensor run_script(ScriptNetwork& network, std::vector<torch::IValue> argu
   return out.toTensor();
 }
 
-}  // namespace layeravatar::prepare
+}  // namespace layeravatar::nn
