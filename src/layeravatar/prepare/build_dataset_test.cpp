@@ -32,7 +32,7 @@ class Build : public ScanTest {
     BuildOptions out;
     out.views = folder / "scans";
     out.output = folder / "data";
-    out.form = FitForm::kUnified;
+    out.set = scan::ScanSet::kPlain;
     return out;
   }
 };
@@ -40,7 +40,7 @@ class Build : public ScanTest {
 TEST_F(Build, TrainingLayoutThatTheLoaderReads) {
   write_scan("0000");
   write_scan("0001");
-  EXPECT_EQ(build_dataset(unified()).built, (std::vector<std::string>{"0000", "0001"}));
+  EXPECT_EQ(build_dataset(unified()).built, (std::vector<fs::path>{folder / "data/0000", folder / "data/0001"}));
   EXPECT_EQ(build_dataset(unified()).kept.size(), 2U);
   data::DatasetOptions options;
   options.image_size = 16;
@@ -59,7 +59,7 @@ TEST_F(Build, RecordedFitBecomesTheRecordedPickle) {
   make_folder(fit);
   fs::copy(golden / "io/t20_smplx_param_refine.pkl", fit / "smplx_param_refine.pkl");
   BuildOptions options = unified();
-  options.form = FitForm::kThuman20;
+  options.set = scan::ScanSet::kThuman20;
   options.fits = folder / "fits";
   options.absolute_hands = true;
   const auto twelve = build_dataset(options);
@@ -87,7 +87,7 @@ TEST_F(Build, SceneWithoutMasksFailsAlone) {
   write_scan("0000");
   write_small_views(folder / "scans", "0001", 1);
   const auto report = build_dataset(unified());
-  EXPECT_EQ(report.built, std::vector<std::string>{"0000"});
+  EXPECT_EQ(report.built, std::vector<fs::path>{folder / "data/0000"});
   ASSERT_EQ(report.failed.size(), 1U);
   EXPECT_NE(report.failed[0].second.find("view '000_000' has no mask file; run segment first"), std::string::npos);
 }

@@ -54,8 +54,8 @@ OpenRun open_run(const TrainingFiles& files, const std::function<void(const std:
   const TrainConfig config = read_config(files);
   const people::Cc0Body body = people::read_cc0_body(files.body);
   OpenRun out;
-  out.image_size = data::DatasetOptions{}.image_size;
   out.dataset = open_dataset(config, say);
+  out.image_size = out.dataset->scenes().front().views.front().camera.width;
   RunOptions options;
   options.folder = files.run;
   options.resume = files.resume;
