@@ -35,7 +35,7 @@ int build(Flags flags, const Common& common) {
   });
   for (const auto& [id, reason] : report.failed) warn("", {id + ": " + reason});
   if (!report.kept.empty()) say(common, fmt::format("{} scenes were there already", report.kept.size()));
-  for (const auto& [id, iou] : report.alignment) say(common, fmt::format("{}: silhouette IoU {:.3f}", id, iou));
+  for (const auto& [id, iou, inside] : report.alignment) say(common, fmt::format("{}: silhouette IoU {:.3f}, {:.1f} % of the body inside the picture's", id, iou, 100 * inside));
   if (!report.under.empty()) warn("", {fmt::format("body and pictures of {} scenes agree less than {}: {}", report.under.size(), flags.build.threshold, fmt::join(report.under, " "))});
   report_files(common, report.built);
   const std::size_t all = report.built.size() + report.kept.size() + report.failed.size();

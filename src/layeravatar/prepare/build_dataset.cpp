@@ -65,7 +65,7 @@ class Builder {
     else scene.commit();
     report.built.push_back(target);
     if (!alignment) return;
-    report.alignment.emplace_back(id, alignment->iou);
+    report.alignment.push_back({id, alignment->iou, alignment->inside});
     if (!(alignment->iou >= options_.threshold)) report.under.push_back(id);
     if (!options_.report.empty()) io::write_png(options_.report / (id + ".png"), alignment->overlay, 1);
   }
@@ -142,9 +142,12 @@ BuildReport build_dataset(const BuildOptions& options, const std::function<void(
   }
   if (progress) progress(ids.size(), ids.size());
   if (!options.report.empty()) {
-    nlohmann::ordered_json out = {{"threshold", options.threshold}, {"silhouette_iou", nlohmann::json::object()}, {"under", report.under}};
-    for (const auto& [id, iou] : report.alignment) out["silhouette_iou"][id] = iou;
-    write_file(options.report / "alignment.json", out.dump(1) + "\n");
+    const fs::path file = options.report / "alignment.json";
+    auto out = fs::exists(file) ? nlohmann::json::parse(read_file(file), nullptr, false) : nlohmann::json();  // of an earlier run
+    if (!out.is_object() || !out["scenes"].is_object()) out = {{"scenes", nlohmann::json::object()}};
+    for (const auto& [id, iou, inside] : report.alignment) out["scenes"][id] = {{"silhouette_iou", iou}, {"inside", inside}};
+    out["threshold"] = options.threshold;
+    write_file(file, out.dump(1) + "\n");
   }
   return report;
 }

@@ -28,11 +28,16 @@ struct BuildOptions {
   void check() const;
 };
 
+struct SceneAlignment {
+  std::string id;
+  double iou = 0, inside = 0;  // see Alignment
+};
+
 struct BuildReport {
   std::vector<std::filesystem::path> built;                   // folders of scenes
   std::vector<std::string> kept;                              // ids
   std::vector<std::pair<std::string, std::string>> failed;    // id, reason
-  std::vector<std::pair<std::string, double>> alignment;      // id, mean silhouette IoU
+  std::vector<SceneAlignment> alignment;
   std::vector<std::string> under;                             // ids below the threshold
 };
 
