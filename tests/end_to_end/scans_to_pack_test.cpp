@@ -79,6 +79,13 @@ TEST_F(ScansToPack, EveryStepOfTheWay) {
   write_network(folder / "paint.pt");
   ASSERT_EQ(run("segment views --network paint.pt --net-height 128 --net-width 128"), 0) << said;
   ASSERT_EQ(run("dataset build views --source thuman2.0 --fits THUman20_Smpl-X --body body.npz --absolute-hands --report report -o data"), 0) << said;
+  EXPECT_EQ(said.find("bodies that are not"), std::string::npos) << said;
+  fs::create_directories(folder / "swapped/0");
+  fs::create_directories(folder / "one");
+  fs::rename(folder / "views/0", folder / "one/0");
+  fs::copy(folder / "data/1/smplx/smplx_param.pkl", folder / "swapped/0");
+  ASSERT_EQ(run("dataset build one --source plain --fits swapped --body body.npz -o wrong"), 0) << said;
+  EXPECT_NE(said.find("bodies that are not where the pictures show them, 1 of 1: 0"), std::string::npos) << said;
   ASSERT_EQ(run("dataset check data --views 54 --size 128 -o sheet.html --json"), 0) << said;
   EXPECT_EQ(nlohmann::json::parse(said).size(), 3U);
   EXPECT_NE(read_file(folder / "sheet.html").find("3 scenes, 0 with problems."), std::string::npos);

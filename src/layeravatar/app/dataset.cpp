@@ -36,7 +36,7 @@ int build(Flags flags, const Common& common) {
   for (const auto& [id, reason] : report.failed) warn("", {id + ": " + reason});
   if (!report.kept.empty()) say(common, fmt::format("{} scenes were there already", report.kept.size()));
   for (const auto& [id, iou, inside] : report.alignment) say(common, fmt::format("{}: silhouette IoU {:.3f}, {:.1f} % of the body inside the picture's", id, iou, 100 * inside));
-  if (!report.under.empty()) warn("", {fmt::format("body and pictures of {} scenes agree less than {}: {}", report.under.size(), flags.build.threshold, fmt::join(report.under, " "))});
+  if (!report.under.empty()) warn("", {fmt::format("bodies that are not where the pictures show them, {} of {}: {}", report.under.size(), report.alignment.size(), fmt::join(report.under, " "))});
   report_files(common, report.built);
   const std::size_t all = report.built.size() + report.kept.size() + report.failed.size();
   if (report.failed.empty()) return 0;
@@ -108,6 +108,7 @@ void add_dataset(CLI::App& app, const Common& common, Chosen& chosen) {
   b->add_flag("--force", o->build.replace, "build scenes anew that are there");
   b->add_option("--report", o->build.report, "folder for alignment.json and an overlay of body and pictures per scene");
   b->add_option("--threshold", o->build.threshold, "scenes with a lower silhouette IoU are listed");
+  b->add_option("--inside", o->build.inside, "and those with a smaller share of the body inside the pictures' silhouettes");
   b->callback([=, &common, &chosen] { chosen.run = [=, &common] { return build(*o, common); }; });
   auto* s = command->add_subcommand("split", "Scenes of a list to human_train, all others to human_novel.\nExample: layeravatar dataset split data --list dataset_composite.txt --dry-run");
   s->add_option("folder", o->folder, "folder of the scenes")->required();

@@ -66,7 +66,7 @@ class Builder {
     report.built.push_back(target);
     if (!alignment) return;
     report.alignment.push_back({id, alignment->iou, alignment->inside});
-    if (!(alignment->iou >= options_.threshold)) report.under.push_back(id);
+    if (!(alignment->iou >= options_.threshold && alignment->inside >= options_.inside)) report.under.push_back(id);
     if (!options_.report.empty()) io::write_png(options_.report / (id + ".png"), alignment->overlay, 1);
   }
 
@@ -91,6 +91,7 @@ class Builder {
 
 void BuildOptions::check() const {
   if (!(threshold >= 0 && threshold <= 1)) throw Error(ErrorKind::kConfig, fmt::format("threshold = {}, must be 0..1", threshold));
+  if (!(inside >= 0 && inside <= 1)) throw Error(ErrorKind::kConfig, fmt::format("inside = {}, must be 0..1", inside));
 }
 
 fs::path fit_file(const BuildOptions& options, const std::string& id) {
@@ -146,7 +147,6 @@ BuildReport build_dataset(const BuildOptions& options, const std::function<void(
     auto out = fs::exists(file) ? nlohmann::json::parse(read_file(file), nullptr, false) : nlohmann::json();  // of an earlier run
     if (!out.is_object() || !out["scenes"].is_object()) out = {{"scenes", nlohmann::json::object()}};
     for (const auto& [id, iou, inside] : report.alignment) out["scenes"][id] = {{"silhouette_iou", iou}, {"inside", inside}};
-    out["threshold"] = options.threshold;
     write_file(file, out.dump(1) + "\n");
   }
   return report;

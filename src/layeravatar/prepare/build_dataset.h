@@ -22,7 +22,8 @@ struct BuildOptions {
   bool absolute_hands = false;   // fits with 45 numbers a hand are taken as they are, without a mean hand
   bool replace = false;          // scenes that are there are built anew
   std::filesystem::path report;  // folder for alignment.json and overlays; empty: none
-  double threshold = 0.7;        // scenes with a lower silhouette IoU are listed
+  double threshold = 0.7;        // scenes with a lower silhouette IoU are listed,
+  double inside = 0.95;          // and those with a smaller share of the body's silhouette inside the pictures'
 
   /// Throws Error(kConfig) naming field, value and allowed range.
   void check() const;
@@ -38,7 +39,7 @@ struct BuildReport {
   std::vector<std::string> kept;                              // ids
   std::vector<std::pair<std::string, std::string>> failed;    // id, reason
   std::vector<SceneAlignment> alignment;
-  std::vector<std::string> under;                             // ids below the threshold
+  std::vector<std::string> under;                             // ids below either limit
 };
 
 /// Every scan with views that belongs to the set. A scene that was moved by `split` stays where it is. A scene that fails is reported and the rest go on.
