@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "layeravatar/app/command.h"
+#include "layeravatar/app/scan_flags.h"
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/prepare/build_dataset.h"
@@ -19,24 +20,24 @@ namespace fs = std::filesystem;
 struct Flags {
   prepare::BuildOptions build;
   prepare::CheckOptions check;
-  std::string set = "thuman2.0";
+  ScanFlags scans;
   fs::path folder, list, output, network;
   bool dry_run = false;
   int batch = 32;
 };
 
 int build(Flags flags, const Common& common) {
-  flags.build.form = prepare::fit_form_of(flags.set);
+  flags.build.set = flags.scans.set();
+  flags.build.fits = flags.scans.fits;
+  flags.build.body = flags.scans.body;
   const auto report = prepare::build_dataset(flags.build, [&](std::size_t done, std::size_t total) {
     if (done % 16 == 0 || done == total) say(common, fmt::format("{}/{} scenes", done, total));
   });
   for (const auto& [id, reason] : report.failed) warn("", {id + ": " + reason});
   if (!report.kept.empty()) say(common, fmt::format("{} scenes were there already", report.kept.size()));
-  for (const auto& [id, iou] : report.alignment) say(common, fmt::format("{}: silhouette IoU {:.3f}", id, iou));
-  if (!report.under.empty()) warn("", {fmt::format("body and pictures of {} scenes agree less than {}: {}", report.under.size(), flags.build.threshold, fmt::join(report.under, " "))});
-  std::vector<fs::path> files;
-  for (const auto& id : report.built) files.push_back(flags.build.output / id);
-  report_files(common, files);
+  for (const auto& [id, iou, inside] : report.alignment) say(common, fmt::format("{}: silhouette IoU {:.3f}, {:.1f} % of the body inside the picture's", id, iou, 100 * inside));
+  if (!report.under.empty()) warn("", {fmt::format("bodies that are not where the pictures show them, {} of {}: {}", report.under.size(), report.alignment.size(), fmt::join(report.under, " "))});
+  report_files(common, report.built);
   const std::size_t all = report.built.size() + report.kept.size() + report.failed.size();
   if (report.failed.empty()) return 0;
   if (all == 1) throw Error(ErrorKind::kInput, report.failed[0].second);
@@ -99,16 +100,15 @@ void add_dataset(CLI::App& app, const Common& common, Chosen& chosen) {
   auto* command = app.add_subcommand("dataset", "Training data from views, masks and fits: build, split, check, stats.");
   command->require_subcommand(1);
   auto o = std::make_shared<Flags>();
-  auto* b = command->add_subcommand("build", "Views, masks and fits to the training layout.\nExample: layeravatar dataset build scans --set thuman2.0 --body SMPLX_NEUTRAL.npz -o data");
+  auto* b = command->add_subcommand("build", "Views, masks and fits to the training layout.\nExample: layeravatar dataset build scans --source thuman2.0 --body SMPLX_NEUTRAL.npz -o data");
   b->add_option("views", o->build.views, "folder of the scans, each with 18views_3_wbg/{image,calib,seg}")->required();
   b->add_option("-o,--output", o->build.output, "folder of the scenes")->required();
-  b->add_option("--set", o->set, "whose fits: thuman2.0, thuman2.1, custom, or unified");
-  b->add_option("--fits", o->build.fits, "folder of the fits (where the set has them without it)");
-  b->add_option("--body", o->build.body, "SMPL-X model: hands of fits, alignment check");
+  add_scan_flags(*b, o->scans);
   b->add_flag("--absolute-hands", o->build.absolute_hands, "fits with 45 numbers a hand carry rotations, no mean is added");
   b->add_flag("--force", o->build.replace, "build scenes anew that are there");
   b->add_option("--report", o->build.report, "folder for alignment.json and an overlay of body and pictures per scene");
   b->add_option("--threshold", o->build.threshold, "scenes with a lower silhouette IoU are listed");
+  b->add_option("--inside", o->build.inside, "and those with a smaller share of the body inside the pictures' silhouettes");
   b->callback([=, &common, &chosen] { chosen.run = [=, &common] { return build(*o, common); }; });
   auto* s = command->add_subcommand("split", "Scenes of a list to human_train, all others to human_novel.\nExample: layeravatar dataset split data --list dataset_composite.txt --dry-run");
   s->add_option("folder", o->folder, "folder of the scenes")->required();

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "layeravatar/app/command.h"
+#include "layeravatar/app/scan_flags.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/scan/render_scans.h"
 
@@ -14,8 +15,9 @@ namespace layeravatar::app {
 namespace {
 
 struct Flags {
+  ScanFlags scans;
   scan::RenderScansOptions options;
-  std::string set = "thuman2.0", shard = "1/1";
+  std::string shard = "1/1";
   bool resume = false;
 };
 
@@ -70,7 +72,10 @@ nlohmann::ordered_json pairs(const std::vector<std::pair<std::string, std::strin
 
 int run(const Flags& flags, const Common& common) {
   scan::RenderScansOptions options = flags.options;
-  options.set = scan::scan_set_of(flags.set);
+  options.set = flags.scans.set();
+  options.fits = flags.scans.fits;
+  options.body = flags.scans.body;
+  options.refined = flags.scans.refined;
   read_shard(flags.shard, options);
   Progress progress(common);
   const auto& stop = stop_on_signal();
@@ -107,10 +112,8 @@ void add_render_scans(CLI::App& app, const Common& common, Chosen& chosen) {
       "The 54 training views of each scan of a folder, brought into the body's frame by its fit.\nExample: layeravatar render-scans THuman2.0_Release -o views --shard 1/4");
   auto o = std::make_shared<Flags>();
   command->add_option("scans", o->options.scans, "folder with one folder for each scan: OBJ or GLB, and textures")->required();
-  command->add_option("--source", o->set, "whose scans and fits: thuman2.0, thuman2.1, custom, or plain (no fits)");
-  command->add_option("--fits", o->options.fits, "folder of the fits (default: where the set has them)");
-  command->add_flag("--refined", o->options.refined, "take the refined fits");
-  command->add_option("--body", o->options.body, "SMPL-X model or body made by `people body`: checks the alignment; thuman2.1 and custom need it");
+  add_scan_flags(*command, o->scans);
+  add_refined_flag(*command, o->scans);
   command->add_option("-o,--output", o->options.out, "folder of the views (default: the scans' own folders)");
   command->add_option("--size", o->options.size, "pixels of the pictures");
   command->add_option("--supersample", o->options.supersample, "n x n samples a pixel");

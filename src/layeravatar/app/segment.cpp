@@ -2,8 +2,9 @@
 #include <fmt/format.h>
 
 #include "layeravatar/app/command.h"
+#include "layeravatar/app/scan_flags.h"
+#include "layeravatar/body/smplx_file.h"
 #include "layeravatar/core/error.h"
-#include "layeravatar/io/obj.h"
 #include "layeravatar/prepare/segment_views.h"
 #include "layeravatar/prepare/part_network.h"
 
@@ -12,17 +13,11 @@ namespace {
 
 struct Flags {
   std::filesystem::path views, network, labels, meshes;
+  ScanFlags scans;
   prepare::PartNetworkOptions net;
   prepare::FuseOptions fuse;
   bool again = false, no_classes = false;
 };
-
-prepare::Surface read_surface(const std::filesystem::path& file) {
-  io::ObjOptions options;
-  options.uvs = false;
-  io::ObjMesh mesh = io::read_obj(file, options);
-  return {std::move(mesh.vertices), std::move(mesh.triangles)};
-}
 
 int segment(const Flags& flags, const Common& common) {
   if (!flags.network.empty() && !flags.labels.empty()) throw Error(ErrorKind::kUsage, "--network and --labels exclude each other");
@@ -33,6 +28,9 @@ int segment(const Flags& flags, const Common& common) {
     network.emplace(flags.network, torch::Device(common.device), flags.net);
     say(common, fmt::format("{}: SHA-256 {}", flags.network.string(), network->sha256()));
   }
+  const scan::ScanSet set = flags.scans.set();
+  std::optional<body::BodyModel> body;
+  if (!flags.scans.body.empty()) body = body::read_smplx(flags.scans.body).model;
   std::vector<std::filesystem::path> written;
   std::vector<std::string> failed;
   for (std::size_t i = 0; i < ids.size(); ++i) {
@@ -49,7 +47,7 @@ int segment(const Flags& flags, const Common& common) {
       options.fuse = flags.fuse;
       options.keep_classes = !flags.no_classes;
       std::optional<prepare::Surface> surface;
-      if (!flags.meshes.empty()) surface = read_surface(flags.meshes / (ids[i] + ".obj"));
+      if (!flags.meshes.empty()) surface = prepare::read_surface(flags.meshes, ids[i], set, flags.scans.fits, flags.scans.refined, body ? &*body : nullptr);
       options.surface = surface ? &*surface : nullptr;
       const prepare::SegmentReport report = prepare::segment_views(scan, options);
       warn(ids[i] + ": ", report.warnings);
@@ -78,7 +76,9 @@ void add_segment(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("views", o->views, "folder of the scans, each with 18views_3_wbg/image")->required();
   command->add_option("--network", o->network, "TorchScript network of 28 classes; it is a program: take only one that you trust");
   command->add_option("--labels", o->labels, "read label images LABELS/<scan>/NAME.png of values 0..5 instead");
-  command->add_option("--fuse", o->meshes, "vote over all views on the meshes FUSE/<scan>.obj, in metres in the views' frame");
+  command->add_option("--fuse", o->meshes, "vote over all views on the scans FUSE/<scan>/, or on meshes FUSE/<scan>.obj that lie in the views' frame");
+  add_scan_flags(*command, o->scans);
+  add_refined_flag(*command, o->scans);
   command->add_option("--smoothing", o->fuse.smoothing, "rounds of smoothing on the mesh");
   command->add_option("--keep", o->fuse.keep, "share 0..1 of each picture's own label in the vote of its pixel");
   command->add_option("--batch", o->net.batch, "pictures at once");

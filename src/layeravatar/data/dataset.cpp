@@ -7,6 +7,7 @@
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/packed_scenes.h"
+#include "layeravatar/io/png.h"
 
 namespace layeravatar::data {
 namespace {
@@ -24,6 +25,15 @@ std::vector<fs::path> scene_folders(const fs::path& folder) {
   if (out.empty()) throw Error(ErrorKind::kInput, folder.string() + ": expected scene folders with rgb/, found none");
   std::sort(out.begin(), out.end());
   return out;
+}
+
+// Of the first picture; 0 where there is none.
+int size_of(const fs::path& scene) {
+  std::vector<fs::path> pictures;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(scene / "rgb", error))
+    if (entry.path().extension() == ".png") pictures.push_back(entry.path());
+  return pictures.empty() ? 0 : io::read_png(*std::min_element(pictures.begin(), pictures.end())).width;
 }
 
 std::vector<Scene> read_scenes(const std::vector<fs::path>& folders, int image_size,
@@ -74,13 +84,14 @@ Dataset Dataset::open(const fs::path& folder, const DatasetOptions& options,
   Dataset out;
   out.reference_ = options.reference;
   const auto folders = scene_folders(folder);
+  const int size = options.image_size > 0 ? options.image_size : size_of(folders.front());
   if (options.cache_file.empty()) {
-    out.scenes_ = read_scenes(folders, options.image_size, progress);
+    out.scenes_ = read_scenes(folders, size, progress);
   } else {
-    const std::string key = scenes_key(folders, options.image_size);
+    const std::string key = scenes_key(folders, size);
     auto packed = map_packed_scenes(options.cache_file, key);
     if (!packed) {
-      write_packed_scenes(options.cache_file, read_scenes(folders, options.image_size, progress), key);
+      write_packed_scenes(options.cache_file, read_scenes(folders, size, progress), key);
       packed = map_packed_scenes(options.cache_file, key);
       LAV_CHECK(packed.has_value(), options.cache_file.string() + ": what was just written can be mapped");
     }

@@ -11,7 +11,7 @@
 namespace layeravatar::data {
 
 struct DatasetOptions {
-  int image_size = 512;               // of the files
+  int image_size = 0;                 // of the files; 0: as the first picture has
   int views = 0;                      // expected in each scene; 0: as many as the first has
   std::vector<std::string> held_out;  // names of views that training never draws
   bool reference = false;             // the release's frozen views (trap 1): every epoch draws as epoch 0

@@ -12,16 +12,13 @@
 #include "layeravatar/io/pickle_write.h"
 #include "layeravatar/prepare/alignment.h"
 #include "layeravatar/prepare/segment_views.h"
+#include "layeravatar/prepare/split_dataset.h"
 
 namespace layeravatar::prepare {
 namespace {
 
 namespace fs = std::filesystem;
-
-body::FitSource source_of(FitForm form) {
-  if (form == FitForm::kThuman21) return body::FitSource::kThuman21;
-  return form == FitForm::kCustomHumans ? body::FitSource::kCustomHumans : body::FitSource::kThuman20;
-}
+using scan::ScanSet;
 
 void copy_checked(const fs::path& from, const fs::path& to) {
   if (!fs::exists(from)) throw Error(ErrorKind::kInput, from.string() + ": no such file");
@@ -30,23 +27,19 @@ void copy_checked(const fs::path& from, const fs::path& to) {
   if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot copy to {}: {}", from.string(), to.string(), error.message()));
 }
 
-bool numbered_from_526(const std::string& id) {
-  if (id.empty() || id.size() > 9 || id.find_first_not_of("0123456789") != std::string::npos) return false;
-  return std::stoi(id) >= 526;
-}
-
 class Builder {
  public:
   explicit Builder(const BuildOptions& options) : options_(options) {
     if (!options.body.empty()) {
       model_ = body::read_smplx(options.body).model;
-      if (options.form != FitForm::kUnified && !options.absolute_hands) hands_ = body::read_hand_pca(options.body);
-    } else if (options.form != FitForm::kUnified && !options.absolute_hands) {
+      if (options.set != ScanSet::kPlain && !options.absolute_hands) hands_ = body::read_hand_pca(options.body);
+    } else if (options.set != ScanSet::kPlain && !options.absolute_hands) {
       throw Error(ErrorKind::kConfig, "no body model: its hand poses turn the fits' hands into rotations; give --body, or --absolute-hands");
     }
   }
 
-  void build(const std::string& id, BuildReport& report) const {
+  // `target` is the scene's folder.
+  void build(const std::string& id, const fs::path& target, BuildReport& report) const {
     const ViewFolders views = find_views(options_.views / id);
     for (const std::string& name : views.names)
       for (const char* part : {"_0.png", "_1.png"})
@@ -54,7 +47,7 @@ class Builder {
           throw Error(ErrorKind::kInput, fmt::format("{}: view '{}' has no mask file; run segment first", views.root.string(), name));
     const fs::path fit = fit_file(options_, id);
     const body::PoseParams params = unified(fit, views);
-    AtomicFolder scene(options_.output / id);
+    AtomicFolder scene(target);
     const fs::path& folder = scene.temporary();
     for (const char* part : {"rgb", "seg", "pose", "smplx"}) make_folder(folder / part);
     for (const std::string& name : views.names) {
@@ -70,22 +63,23 @@ class Builder {
     if (model_) alignment = align(folder, *model_, params);
     if (options_.replace) scene.commit_over();
     else scene.commit();
-    report.built.push_back(id);
+    report.built.push_back(target);
     if (!alignment) return;
-    report.alignment.emplace_back(id, alignment->iou);
-    if (!(alignment->iou >= options_.threshold)) report.under.push_back(id);
+    report.alignment.push_back({id, alignment->iou, alignment->inside});
+    if (!(alignment->iou >= options_.threshold && alignment->inside >= options_.inside)) report.under.push_back(id);
     if (!options_.report.empty()) io::write_png(options_.report / (id + ".png"), alignment->overlay, 1);
   }
 
  private:
   [[nodiscard]] body::PoseParams unified(const fs::path& fit, const ViewFolders& views) const {
-    if (options_.form == FitForm::kUnified) return body::read_unified_params(fit);
-    const body::SmplxFit read = body::read_fit(fit, source_of(options_.form));
+    const auto source = scan::fit_source_of(options_.set);
+    if (!source) return body::read_unified_params(fit);
+    const body::SmplxFit read = body::read_fit(fit, *source);
     if (!hands_ && (read.left_hand.size() != 45 || read.right_hand.size() != 45))
       throw Error(ErrorKind::kInput, fit.string() + ": 'left_hand_pose' has 12 numbers; without the body model's hand poses expected 45");
     const fs::path calibration = views.calibration / (fs::exists(views.calibration / "000_000.json") ? "000_000.json" : views.names[0] + ".json");
     const auto centre = body::parse_calibration(read_file(calibration), calibration.string()).centre;
-    return body::unify_fit(read, source_of(options_.form), hands_.value_or(body::HandPca{}), centre);
+    return body::unify_fit(read, *source, hands_.value_or(body::HandPca{}), centre);
   }
 
   const BuildOptions& options_;
@@ -95,31 +89,15 @@ class Builder {
 
 }  // namespace
 
-FitForm fit_form_of(const std::string& name) {
-  if (name == "thuman2.0") return FitForm::kThuman20;
-  if (name == "thuman2.1") return FitForm::kThuman21;
-  if (name == "custom") return FitForm::kCustomHumans;
-  if (name == "unified") return FitForm::kUnified;
-  throw Error(ErrorKind::kConfig, fmt::format("set = {}, must be one of thuman2.0, thuman2.1, custom, unified", name));
-}
-
 void BuildOptions::check() const {
   if (!(threshold >= 0 && threshold <= 1)) throw Error(ErrorKind::kConfig, fmt::format("threshold = {}, must be 0..1", threshold));
+  if (!(inside >= 0 && inside <= 1)) throw Error(ErrorKind::kConfig, fmt::format("inside = {}, must be 0..1", inside));
 }
 
 fs::path fit_file(const BuildOptions& options, const std::string& id) {
-  const fs::path beside = fs::absolute(options.views / "").parent_path().parent_path();
-  switch (options.form) {
-    case FitForm::kThuman20: return (options.fits.empty() ? beside / "THUman20_Smpl-X" : options.fits) / id / "smplx_param_refine.pkl";
-    case FitForm::kThuman21: return (options.fits.empty() ? beside / "smplx" : options.fits) / id / "smplx_param.pkl";
-    case FitForm::kCustomHumans: {
-      const std::string frame = id.size() > 5 ? id.substr(id.size() - 5) : id;
-      return (options.fits.empty() ? beside / "smplx" : options.fits) / id / fmt::format("mesh-f{}_refine.json", frame);
-    }
-    case FitForm::kUnified: break;
-  }
-  const fs::path folder = (options.fits.empty() ? options.views : options.fits) / id;
-  return folder / (fs::exists(folder / "smplx_param.npy") ? "smplx_param.npy" : "smplx_param.pkl");
+  if (options.set != ScanSet::kPlain) return scan::fit_file(options.views, options.set, options.fits, options.set != ScanSet::kThuman21, id);
+  const fs::path fits = (options.fits.empty() ? options.views : options.fits) / id;
+  return fs::exists(fits / "smplx_param.npy") ? fits / "smplx_param.npy" : fits / "smplx_param.pkl";
 }
 
 std::string format_unified(const body::PoseParams& p) {
@@ -141,22 +119,23 @@ std::string format_unified(const body::PoseParams& p) {
 BuildReport build_dataset(const BuildOptions& options, const std::function<void(std::size_t, std::size_t)>& progress) {
   options.check();
   std::vector<std::string> ids = scans_with_views(options.views);
-  if (options.form == FitForm::kThuman21) std::erase_if(ids, [](const std::string& id) { return !numbered_from_526(id); });
-  if (ids.empty()) throw Error(ErrorKind::kInput, options.views.string() + ": no scans numbered 526 or more");
+  std::erase_if(ids, [&](const std::string& id) { return !scan::belongs(options.set, id); });
+  if (ids.empty()) throw Error(ErrorKind::kInput, fmt::format("{}: no scans of {}", options.views.string(), scan::name_of(options.set)));
   const Builder builder(options);
   make_folder(options.output);
   if (!options.report.empty()) make_folder(options.report);
   BuildReport report;
   for (std::size_t i = 0; i < ids.size(); ++i) {
     if (progress) progress(i, ids.size());
-    const bool there = fs::exists(options.output / ids[i]) || fs::exists(options.output / "human_train" / ids[i]) ||
-                       fs::exists(options.output / "human_novel" / ids[i]);
-    if (there && !options.replace) {
+    fs::path target = options.output / ids[i];
+    for (const char* place : {kTrainFolder, kNovelFolder})
+      if (fs::exists(options.output / place / ids[i])) target = options.output / place / ids[i];
+    if (fs::exists(target) && !options.replace) {
       report.kept.push_back(ids[i]);
       continue;
     }
     try {
-      builder.build(ids[i], report);
+      builder.build(ids[i], target, report);
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::kOutput) throw;
       report.failed.emplace_back(ids[i], e.what());
@@ -164,9 +143,11 @@ BuildReport build_dataset(const BuildOptions& options, const std::function<void(
   }
   if (progress) progress(ids.size(), ids.size());
   if (!options.report.empty()) {
-    nlohmann::ordered_json out = {{"threshold", options.threshold}, {"silhouette_iou", nlohmann::json::object()}, {"under", report.under}};
-    for (const auto& [id, iou] : report.alignment) out["silhouette_iou"][id] = iou;
-    write_file(options.report / "alignment.json", out.dump(1) + "\n");
+    const fs::path file = options.report / "alignment.json";
+    auto out = fs::exists(file) ? nlohmann::json::parse(read_file(file), nullptr, false) : nlohmann::json();  // of an earlier run
+    if (!out.is_object() || !out["scenes"].is_object()) out = {{"scenes", nlohmann::json::object()}};
+    for (const auto& [id, iou, inside] : report.alignment) out["scenes"][id] = {{"silhouette_iou", iou}, {"inside", inside}};
+    write_file(file, out.dump(1) + "\n");
   }
   return report;
 }

@@ -9,47 +9,45 @@
 #include <utility>
 #include <vector>
 
-#include "layeravatar/body/smplx_format.h"
+#include "layeravatar/scan/scan_folder.h"
 
 namespace layeravatar::prepare {
 
-/// kUnified: the fit is in the unified form already (.pkl, or .npy of 175, 179 or 189 numbers) and in the views' frame.
-enum class FitForm { kThuman20, kThuman21, kCustomHumans, kUnified };
-
-/// "thuman2.0", "thuman2.1", "custom", "unified"; Error(kConfig) for any other name.
-FitForm fit_form_of(const std::string& name);
-
 struct BuildOptions {
   std::filesystem::path views;   // <views>/<id>/18views_3_wbg/{image,calib,seg}
-  std::filesystem::path fits;    // empty: where the set has them, beside `views`
+  std::filesystem::path fits;    // empty: where the set has them, beside `views`; of kPlain in `views`
   std::filesystem::path output;
-  FitForm form = FitForm::kThuman20;
+  scan::ScanSet set = scan::ScanSet::kThuman20;
   std::filesystem::path body;    // SMPL-X model: hands of fits, alignment; empty: neither
   bool absolute_hands = false;   // fits with 45 numbers a hand are taken as they are, without a mean hand
   bool replace = false;          // scenes that are there are built anew
   std::filesystem::path report;  // folder for alignment.json and overlays; empty: none
-  double threshold = 0.7;        // scenes with a lower silhouette IoU are listed
+  double threshold = 0.7;        // scenes with a lower silhouette IoU are listed,
+  double inside = 0.95;          // and those with a smaller share of the body's silhouette inside the pictures'
 
   /// Throws Error(kConfig) naming field, value and allowed range.
   void check() const;
 };
 
-struct BuildReport {
-  std::vector<std::string> built, kept;
-  std::vector<std::pair<std::string, std::string>> failed;    // id, reason
-  std::vector<std::pair<std::string, double>> alignment;      // id, mean silhouette IoU
-  std::vector<std::string> under;                             // ids below the threshold
+struct SceneAlignment {
+  std::string id;
+  double iou = 0, inside = 0;  // see Alignment
 };
 
-/// Every scan with views, of thuman2.1 those whose number is 526 or more. A scene that fails is reported and the rest go on.
-/// Throws Error(kInput) when nothing is there, Error(kConfig) for a body that is missing where the form needs its hands.
+struct BuildReport {
+  std::vector<std::filesystem::path> built;                   // folders of scenes
+  std::vector<std::string> kept;                              // ids
+  std::vector<std::pair<std::string, std::string>> failed;    // id, reason
+  std::vector<SceneAlignment> alignment;
+  std::vector<std::string> under;                             // ids below either limit
+};
+
+/// Every scan with views that belongs to the set. A scene that was moved by `split` stays where it is. A scene that fails is reported and the rest go on.
+/// Throws Error(kInput) when nothing is there, Error(kConfig) for a body that is missing where the set needs its hands.
 BuildReport build_dataset(const BuildOptions& options, const std::function<void(std::size_t done, std::size_t total)>& progress = {});
 
-/// Where the sets have the fit of a scan:
-///   thuman2.0  <fits>/<id>/smplx_param_refine.pkl         fits: <views>/../THUman20_Smpl-X
-///   thuman2.1  <fits>/<id>/smplx_param.pkl                fits: <views>/../smplx
-///   custom     <fits>/<id>/mesh-f<last five digits>_refine.json
-///   unified    <fits>/<id>/smplx_param.npy, or .pkl       fits: <views>
+/// The refined fit of scan::fit_file, of thuman2.1 the only one. For kPlain <fits>/<id>/smplx_param.npy, or .pkl: parameters in the
+/// unified form (.pkl, or .npy of 175, 179 or 189 numbers) and in the views' frame.
 std::filesystem::path fit_file(const BuildOptions& options, const std::string& id);
 
 /// The release's pickle: float32 arrays of one row, `transl` and absolute hands; protocol 4.

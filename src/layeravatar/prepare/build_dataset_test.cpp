@@ -1,8 +1,11 @@
 #include "layeravatar/prepare/build_dataset.h"
 
+#include <nlohmann/json.hpp>
+
 #include "layeravatar/data/dataset.h"
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/pickle.h"
+#include "layeravatar/io/pickle_write.h"
 #include "layeravatar/prepare/segment_views.h"
 #include "layeravatar/prepare/split_dataset.h"
 #include "layeravatar/prepare/views_for_test.h"
@@ -32,7 +35,7 @@ class Build : public ScanTest {
     BuildOptions out;
     out.views = folder / "scans";
     out.output = folder / "data";
-    out.form = FitForm::kUnified;
+    out.set = scan::ScanSet::kPlain;
     return out;
   }
 };
@@ -40,7 +43,7 @@ class Build : public ScanTest {
 TEST_F(Build, TrainingLayoutThatTheLoaderReads) {
   write_scan("0000");
   write_scan("0001");
-  EXPECT_EQ(build_dataset(unified()).built, (std::vector<std::string>{"0000", "0001"}));
+  EXPECT_EQ(build_dataset(unified()).built, (std::vector<fs::path>{folder / "data/0000", folder / "data/0001"}));
   EXPECT_EQ(build_dataset(unified()).kept.size(), 2U);
   data::DatasetOptions options;
   options.image_size = 16;
@@ -53,41 +56,87 @@ TEST_F(Build, TrainingLayoutThatTheLoaderReads) {
   EXPECT_EQ(view.labels[0], 2);
 }
 
-TEST_F(Build, RecordedFitBecomesTheRecordedPickle) {
-  write_scan("0000");
-  const fs::path fit = folder / "fits/0000";
-  make_folder(fit);
-  fs::copy(golden / "io/t20_smplx_param_refine.pkl", fit / "smplx_param_refine.pkl");
+// Each set's fits lie where it has them, beside the folder of the scans, and become what the release's scripts wrote for them.
+struct Layout {
+  scan::ScanSet set;
+  const char *key, *id, *fit;  // of the recorded conversion; the scan's; below the folder that holds the scans' folder
+};
+
+class BuildFromFits : public Build, public ::testing::WithParamInterface<Layout> {};
+
+TEST_P(BuildFromFits, GivesTheRecordedPickle) {
+  const auto [set, key, id, fit] = GetParam();
+  write_scan(id);
+  write_scan("0525");
+  io::ArrayMap arrays;
+  nlohmann::json json;
+  for (const auto& [name, array] : io::read_npz(golden / "body/i_smplx_format.npz"))
+    if (const std::string start = std::string(key) + ".in."; name.starts_with(start)) {
+      arrays[name.substr(start.size())] = array;
+      json[name.substr(start.size())] = io::to_floats(array);
+    }
+  make_folder((folder / fit).parent_path());
+  write_file(folder / fit, (folder / fit).extension() == ".json" ? json.dump() : io::format_pickle_arrays(arrays));
   BuildOptions options = unified();
-  options.form = FitForm::kThuman20;
-  options.fits = folder / "fits";
-  options.absolute_hands = true;
-  const auto twelve = build_dataset(options);
-  ASSERT_EQ(twelve.failed.size(), 1U);
-  EXPECT_NE(twelve.failed[0].second.find("'left_hand_pose' has 12 numbers"), std::string::npos);
-  EXPECT_FALSE(fs::exists(folder / "data/0000"));
-  options.absolute_hands = false;
+  options.set = set;
   EXPECT_NE(said(ErrorKind::kConfig, [&] { (void)build_dataset(options); }).find("give --body"), std::string::npos);
   options.body = golden / "body/SMPLX_NEUTRAL.npz";
   options.report = folder / "report";
   const auto report = build_dataset(options);
-  ASSERT_EQ(report.built.size(), 1U) << report.failed[0].second;
+  ASSERT_EQ(report.built, std::vector<fs::path>{folder / "data" / id}) << report.failed[0].second;
+  EXPECT_EQ(report.failed.size(), set == scan::ScanSet::kThuman21 ? 0U : 1U) << "THuman2.1 begins at 0526";
   EXPECT_EQ(report.alignment.size(), 1U);
-  EXPECT_TRUE(fs::exists(folder / "report/0000.png"));
-  EXPECT_TRUE(fs::exists(folder / "data/0000/smplx/smplx_param_refine.pkl"));
-  const auto found = io::read_pickle(folder / "data/0000/smplx/smplx_param.pkl"), want = io::read_pickle(golden / "io/t20_smplx_param.pkl");
-  for (const char* key : {"betas", "global_orient", "body_pose", "jaw_pose", "leye_pose", "reye_pose", "expression"}) {
-    EXPECT_EQ(found.find(key).array().shape, want.find(key).array().shape) << key;
-    EXPECT_EQ(io::to_floats(found.find(key).array()), io::to_floats(want.find(key).array())) << key;
+  EXPECT_TRUE(fs::exists(folder / "report" / (std::string(id) + ".png")));
+  EXPECT_TRUE(fs::exists(folder / "data" / id / "smplx" / (folder / fit).filename()));
+  const auto found = io::read_pickle(folder / "data" / id / "smplx/smplx_param.pkl");
+  const auto want = io::read_pickle(golden / "io" / (std::string(key) + "_smplx_param.pkl"));
+  for (const char* name : {"betas", "global_orient", "body_pose", "jaw_pose", "leye_pose", "reye_pose", "expression"}) {
+    EXPECT_EQ(found.find(name).array().shape, want.find(name).array().shape) << name;
+    EXPECT_EQ(io::to_floats(found.find(name).array()), io::to_floats(want.find(name).array())) << name;
   }
-  EXPECT_EQ(found.find("left_hand_pose").array().shape, want.find("left_hand_pose").array().shape);
+  EXPECT_EQ(found.find("left_hand_pose").array().shape, want.find("left_hand_pose").array().shape) << "the values are those of another hand model";
+}
+
+INSTANTIATE_TEST_SUITE_P(Sets, BuildFromFits,
+                         ::testing::Values(Layout{scan::ScanSet::kThuman20, "t20", "0000", "THUman20_Smpl-X/0000/smplx_param_refine.pkl"},
+                                           Layout{scan::ScanSet::kThuman21, "t21", "0526", "smplx/0526/smplx_param.pkl"},
+                                           Layout{scan::ScanSet::kCustomHumans, "ch", "0000_00034", "smplx/0000_00034/mesh-f00034_refine.json"}),
+                         [](const auto& layout) { return layout.param.key; });
+
+TEST_F(Build, TwelveNumbersOfAHandNeedTheModel) {
+  write_scan("0000");
+  BuildOptions options = unified();
+  options.set = scan::ScanSet::kThuman20;
+  options.fits = folder / "fits";
+  options.absolute_hands = true;
+  make_folder(folder / "fits/0000");
+  fs::copy(golden / "io/t20_smplx_param_refine.pkl", folder / "fits/0000/smplx_param_refine.pkl");
+  const auto twelve = build_dataset(options);
+  ASSERT_EQ(twelve.failed.size(), 1U);
+  EXPECT_NE(twelve.failed[0].second.find("'left_hand_pose' has 12 numbers"), std::string::npos);
+  EXPECT_FALSE(fs::exists(folder / "data/0000"));
+}
+
+TEST_F(Build, ScenesThatWereSplitAreBuiltAnewInTheirPlace) {
+  write_scan("0000");
+  write_scan("0001");
+  (void)build_dataset(unified());
+  const auto list = data::parse_split_list("0001\n", "l");
+  split_dataset(folder / "data", plan_split(folder / "data", list, "l"));
+  fs::remove(folder / "data/human_train/0001/rgb/000_000.png");
+  EXPECT_EQ(build_dataset(unified()).kept.size(), 2U);
+  BuildOptions again = unified();
+  again.replace = true;
+  EXPECT_EQ(build_dataset(again).built, (std::vector<fs::path>{folder / "data/human_novel/0000", folder / "data/human_train/0001"}));
+  EXPECT_TRUE(fs::exists(folder / "data/human_train/0001/rgb/000_000.png"));
+  EXPECT_EQ(plan_split(folder / "data", list, "l").settled, 2) << "nothing lies in two places";
 }
 
 TEST_F(Build, SceneWithoutMasksFailsAlone) {
   write_scan("0000");
   write_small_views(folder / "scans", "0001", 1);
   const auto report = build_dataset(unified());
-  EXPECT_EQ(report.built, std::vector<std::string>{"0000"});
+  EXPECT_EQ(report.built, std::vector<fs::path>{folder / "data/0000"});
   ASSERT_EQ(report.failed.size(), 1U);
   EXPECT_NE(report.failed[0].second.find("view '000_000' has no mask file; run segment first"), std::string::npos);
 }

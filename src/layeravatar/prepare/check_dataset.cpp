@@ -32,16 +32,25 @@ std::vector<std::string> stems(const fs::path& folder, const std::string& ending
   return out;
 }
 
-// Picture beside label colours, box-filtered down to a whole divisor of the size.
+// Picture beside label colours, the columns of the person with a small margin, box-filtered down by a whole divisor.
 std::string thumbnail(const io::Image& rgb, const std::vector<std::uint8_t>& labels, int wanted) {
-  const int step = std::max(1, (rgb.width + wanted - 1) / wanted), width = rgb.width / step, height = rgb.height / step;
+  const int step = std::max(1, (rgb.height + wanted - 1) / wanted), height = rgb.height / step;
+  int left = rgb.width, right = 0;
+  for (std::size_t p = 0; p < labels.size(); ++p)
+    if (labels[p] > 0 || (rgb.channels == 4 && rgb.pixels[4 * p + 3] > 0)) {
+      const int x = static_cast<int>(p) % rgb.width;
+      left = std::min(left, x), right = std::max(right, x + 1);
+    }
+  if (left >= right) left = 0, right = rgb.width;
+  left = std::max(left - 4 * step, 0), right = std::min(right + 4 * step, rgb.width);
+  const int width = std::max(1, (right - left) / step);
   io::Image out{2 * width, height, 3, std::vector<std::uint8_t>(6 * static_cast<std::size_t>(width) * static_cast<std::size_t>(height))};
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < width; ++x) {
       std::array<int, 6> sums{};
       for (int j = 0; j < step; ++j)
         for (int i = 0; i < step; ++i) {
-          const auto at = static_cast<std::size_t>((y * step + j) * rgb.width + x * step + i);
+          const auto at = static_cast<std::size_t>((y * step + j) * rgb.width + std::min(left + x * step + i, rgb.width - 1));
           for (std::size_t c = 0; c < 3; ++c) {
             sums[c] += rgb.pixels[at * static_cast<std::size_t>(rgb.channels) + c];
             sums[3 + c] += io::kLabelColours[labels[at]][c];
@@ -148,7 +157,7 @@ std::string html_sheet(const std::string& title, const std::vector<SceneRow>& ro
   std::string out = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{0}</title><style>\n"
       "body{{font:14px sans-serif;margin:1.5em;color:#222}} table{{border-collapse:collapse}} td,th{{border-bottom:1px solid #ddd;padding:4px 10px;"
-      "text-align:left;vertical-align:top}} tr.bad{{background:#fdecea}} td.n{{text-align:right}} img{{display:block}} .views{{display:flex;flex-wrap:wrap;gap:6px}}"
+      "text-align:left;vertical-align:top}} tr.bad{{background:#fdecea}} td.n{{text-align:right;white-space:nowrap}} img{{display:block}} .views{{display:flex;flex-wrap:wrap;gap:6px}}"
       " .key span{{display:inline-block;padding:2px 8px;margin-right:6px}} .problem{{color:#a00}}\n</style></head><body>\n<h1>{0}</h1>\n<p>{1} scenes, {2} with problems.</p>\n<p class=\"key\">",
       io::html_escaped(title), rows.size(), bad);
   for (std::size_t l = 1; l < 6; ++l) {

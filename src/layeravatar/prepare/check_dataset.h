@@ -19,7 +19,7 @@ struct SceneRow {
 struct CheckOptions {
   int views = 0, size = 0;   // expected; 0: as the first scene has
   int thumbnails = 6;        // per scene, 0: none
-  int thumbnail_size = 128;  // pixels
+  int thumbnail_size = 192;  // pixels of height
 };
 
 /// Every sub-folder with rgb/, sorted: counts, sizes, matrices rigid (1e-3), masks legal, parameters finite. An unreadable scene is a

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/geometry/rasterize.h"
@@ -13,19 +12,6 @@ namespace {
 
 using Point = std::array<float, 3>;
 using Triangle = std::array<std::int32_t, 3>;
-
-float facing(std::span<const Point> vertices, const Triangle& triangle, const std::array<double, 3>& eye) {
-  const auto corner = [&](std::size_t k, std::size_t axis) { return static_cast<double>(vertices[static_cast<std::size_t>(triangle[k])][axis]); };
-  double a[3], b[3], d[3];
-  for (std::size_t k = 0; k < 3; ++k) {
-    a[k] = corner(1, k) - corner(0, k);
-    b[k] = corner(2, k) - corner(0, k);
-    d[k] = eye[k] - corner(0, k);
-  }
-  const double n[3] = {a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]};
-  const double length = std::hypot(n[0], n[1], n[2]) * std::hypot(d[0], d[1], d[2]);
-  return length > 0 ? static_cast<float>(std::abs(n[0] * d[0] + n[1] * d[1] + n[2] * d[2]) / length) : 0.0F;
-}
 
 // Vertices in the same place are one, so that votes cross the seams of the texture.
 std::vector<Triangle> welded(std::span<const Point> vertices, std::span<const Triangle> triangles) {
@@ -62,12 +48,43 @@ std::vector<std::vector<std::int32_t>> neighbours(std::size_t vertices, std::spa
   return out;
 }
 
+using Votes = std::vector<std::array<float, 5>>;
+
+geometry::Visibility visible(const Surface& surface, const geometry::Camera& camera) {
+  if (!surface.hole) return geometry::rasterize(surface.vertices, surface.triangles, camera);
+  return geometry::rasterize(surface.vertices, surface.triangles, camera, surface.hole);
+}
+
 float sum(const std::array<float, 5>& votes) { return votes[0] + votes[1] + votes[2] + votes[3] + votes[4]; }
 
 void normalise(std::array<float, 5>& votes) {
   const float all = sum(votes);
   if (all > 0)
     for (float& v : votes) v /= all;
+}
+
+// Per vertex, of the labels 1..5: each pixel gives its label to the corners of the triangle that it sees by their barycentric weights, so
+// that a view counts by the pixels in which it shows a place. Normalised to a sum of 1; zeros where nobody voted.
+Votes vote(const Surface& surface, std::span<const Triangle> triangles, std::span<const LabelledView> views) {
+  std::vector<std::array<double, 5>> sums(surface.vertices.size());
+  for (const LabelledView& view : views) {
+    if (view.labels.size() != static_cast<std::size_t>(view.camera.width) * static_cast<std::size_t>(view.camera.height))
+      throw Error(ErrorKind::kInput, fmt::format("{} labels for a picture of {}x{}", view.labels.size(), view.camera.width, view.camera.height));
+    const auto seen = visible(surface, view.camera);
+    for (std::size_t i = 0; i < view.labels.size(); ++i) {
+      const std::int32_t t = seen.triangle[i];
+      const std::uint8_t label = view.labels[i];
+      if (t < 0 || label < 1 || label > 5) continue;
+      for (std::size_t k = 0; k < 3; ++k)
+        sums[static_cast<std::size_t>(triangles[static_cast<std::size_t>(t)][k])][label - 1U] += static_cast<double>(seen.barycentric[i][k]);
+    }
+  }
+  Votes out(sums.size());
+  for (std::size_t v = 0; v < out.size(); ++v) {
+    for (std::size_t l = 0; l < 5; ++l) out[v][l] = static_cast<float>(sums[v][l]);
+    normalise(out[v]);
+  }
+  return out;
 }
 
 }  // namespace
@@ -78,40 +95,11 @@ void FuseOptions::check() const {
   if (!(keep >= 0 && keep <= 1)) throw Error(ErrorKind::kConfig, fmt::format("keep = {}, must be 0..1", keep));
 }
 
-Votes vote(std::span<const Point> vertices, std::span<const Triangle> triangles, std::span<const LabelledView> views) {
-  std::vector<std::array<double, 5>> sums(vertices.size());
-  for (const LabelledView& view : views) {
-    if (view.labels.size() != static_cast<std::size_t>(view.camera.width) * static_cast<std::size_t>(view.camera.height))
-      throw Error(ErrorKind::kInput, fmt::format("{} labels for a picture of {}x{}", view.labels.size(), view.camera.width, view.camera.height));
-    const auto seen = geometry::rasterize(vertices, triangles, view.camera);
-    const auto eye = view.camera.centre();
-    std::int32_t last = -1;
-    float cosine = 0;
-    for (std::size_t i = 0; i < view.labels.size(); ++i) {
-      const std::int32_t t = seen.triangle[i];
-      const std::uint8_t label = view.labels[i];
-      if (t < 0 || label < 1 || label > 5) continue;
-      const Triangle& corners = triangles[static_cast<std::size_t>(t)];
-      if (t != last) cosine = facing(vertices, corners, eye);
-      last = t;
-      for (std::size_t k = 0; k < 3; ++k)
-        sums[static_cast<std::size_t>(corners[k])][label - 1U] += static_cast<double>(cosine) * static_cast<double>(seen.barycentric[i][k]);
-    }
-  }
-  Votes out(vertices.size());
-  for (std::size_t v = 0; v < out.size(); ++v) {
-    for (std::size_t l = 0; l < 5; ++l) out[v][l] = static_cast<float>(sums[v][l]);
-    normalise(out[v]);
-  }
-  return out;
-}
-
-std::vector<std::vector<std::uint8_t>> fuse_labels(std::span<const Point> vertices, std::span<const Triangle> faces,
-                                                   std::span<const LabelledView> views, const FuseOptions& options) {
+std::vector<std::vector<std::uint8_t>> fuse_labels(const Surface& surface, std::span<const LabelledView> views, const FuseOptions& options) {
   options.check();
-  const std::vector<Triangle> triangles = welded(vertices, faces);
-  Votes votes = vote(vertices, triangles, views);
-  const auto near = neighbours(vertices.size(), triangles);
+  const std::vector<Triangle> triangles = welded(surface.vertices, surface.triangles);
+  Votes votes = vote(surface, triangles, views);
+  const auto near = neighbours(votes.size(), triangles);
   const auto mean_of = [&](const Votes& from, std::size_t v) {
     std::array<float, 5> out{};
     for (const auto n : near[v])
@@ -142,7 +130,7 @@ std::vector<std::vector<std::uint8_t>> fuse_labels(std::span<const Point> vertic
 #pragma omp parallel for schedule(dynamic, 1)
   for (std::int64_t i = 0; i < count; ++i) {
     const LabelledView& view = views[static_cast<std::size_t>(i)];
-    const auto seen = geometry::rasterize(vertices, triangles, view.camera);
+    const auto seen = visible(surface, view.camera);
     auto& labels = out[static_cast<std::size_t>(i)];
     labels.assign(view.labels.size(), 0);
     for (std::size_t p = 0; p < labels.size(); ++p) {

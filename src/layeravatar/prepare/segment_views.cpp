@@ -11,6 +11,7 @@
 #include "layeravatar/data/scene_files.h"
 #include "layeravatar/io/label_colours.h"
 #include "layeravatar/io/npy.h"
+#include "layeravatar/io/obj.h"
 #include "layeravatar/io/png.h"
 #include "layeravatar/prepare/part_network.h"
 
@@ -51,6 +52,16 @@ void write_classes(const fs::path& folder, const std::string& name, const io::Im
   std::transform(classes.begin(), classes.end(), person.data.begin(), [](auto id) { return std::byte{id > 0}; });
   io::write_npy(folder / (name + ".npy"), person);
   io::write_png(folder / (name + ".png"), side_by_side(picture, labels), 1);
+}
+
+// At the edge of the silhouette pixel centres see no surface: the label of a pixel beside it, or else its own.
+std::uint8_t label_beside(const std::vector<std::uint8_t>& labels, int width, std::size_t pixel, std::uint8_t own) {
+  const int x = static_cast<int>(pixel) % width, y = static_cast<int>(pixel) / width, height = static_cast<int>(labels.size()) / width;
+  for (const auto& [dx, dy] : {std::pair(-1, 0), {1, 0}, {0, -1}, {0, 1}, {-1, -1}, {1, -1}, {-1, 1}, {1, 1}}) {
+    if (x + dx < 0 || x + dx >= width || y + dy < 0 || y + dy >= height) continue;
+    if (const auto label = labels[static_cast<std::size_t>((y + dy) * width + x + dx)]; label > 0) return label;
+  }
+  return own;
 }
 
 io::Image times(const std::vector<std::uint8_t>& labels, int width, int height, int factor) {
@@ -106,6 +117,15 @@ std::vector<std::uint8_t> read_label_image(const fs::path& file, int width, int 
   return out;
 }
 
+Surface read_surface(const fs::path& meshes, const std::string& id, scan::ScanSet set, const fs::path& fits, bool refined, const body::BodyModel* model) {
+  if (const fs::path bare = meshes / (id + ".obj"); fs::exists(bare)) {
+    io::ObjMesh mesh = io::read_obj(bare, {.uvs = false});
+    return {std::move(mesh.vertices), std::move(mesh.triangles), {}};
+  }
+  const auto read = std::make_shared<scan::ScanMesh>(scan::read_normalised(scan::scan_files(meshes, set, fits, refined, id), set, model).mesh);
+  return {read->vertices, read->triangles, [read](std::size_t triangle, const auto& barycentric) { return scan::is_hole(*read, triangle, barycentric); }};
+}
+
 SegmentReport segment_views(const fs::path& scan, const SegmentOptions& options) {
   const ViewFolders views = find_views(scan);
   SegmentReport report;
@@ -159,16 +179,20 @@ SegmentReport segment_views(const fs::path& scan, const SegmentOptions& options)
       const fs::path file = views.calibration / (views.names[v] + ".json");
       seen[v] = {geometry::cameras_at(geometry::parse_cam_param(read_file(file), file.string(), 1), sizes[v].first)[0], labels[v]};
     }
-    auto fused = fuse_labels(options.surface->vertices, options.surface->triangles, seen, options.fuse);
-    std::int64_t labelled = 0, changed = 0;
+    auto fused = fuse_labels(*options.surface, seen, options.fuse);
+    std::int64_t labelled = 0, changed = 0, beside = 0;
     for (std::size_t v = 0; v < labels.size(); ++v) {
+      const auto inner = fused[v];
+      for (std::size_t p = 0; p < inner.size(); ++p)
+        if (inner[p] == 0) fused[v][p] = label_beside(inner, sizes[v].first, p, labels[v][p]);
       data::cut_to_silhouette(fused[v], silhouettes[v], views.names[v]);
-      for (std::size_t p = 0; p < labels[v].size(); ++p) {
-        if (fused[v][p] == 0) fused[v][p] = labels[v][p];  // the edge of the silhouette, whose pixel centres see no surface
+      for (std::size_t p = 0; p < inner.size(); ++p) {
         labelled += labels[v][p] > 0 || fused[v][p] > 0 ? 1 : 0;
         changed += fused[v][p] != labels[v][p] ? 1 : 0;
+        beside += labels[v][p] > 0 && inner[p] == 0 ? 1 : 0;
       }
     }
+    if (2 * beside > labelled) reject(scan, "less than half of the labels lie on the mesh; is it in another frame than the views?");
     report.changed = labelled > 0 ? static_cast<double>(changed) / static_cast<double>(labelled) : 0;
     labels = std::move(fused);
   }

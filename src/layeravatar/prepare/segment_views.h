@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "layeravatar/prepare/fuse_labels.h"
+#include "layeravatar/scan/scan_folder.h"
 
 namespace layeravatar::prepare {
 
@@ -29,11 +30,6 @@ ViewFolders find_views(const std::filesystem::path& scan);
 /// Names of the folders in `root` that hold views, sorted; ".partial" ones are left out. Throws Error(kInput) when there are none.
 std::vector<std::string> scans_with_views(const std::filesystem::path& root);
 
-struct Surface {
-  std::vector<std::array<float, 3>> vertices;  // metres, the frame of the views
-  std::vector<std::array<std::int32_t, 3>> triangles;
-};
-
 struct SegmentOptions {
   PartNetwork* network = nullptr;           // or null: labels are read
   std::filesystem::path labels;             // folder of label images NAME.png, grey or of equal channels; empty: mask/NAME_seg.npy of a network
@@ -49,11 +45,16 @@ struct SegmentReport {
 };
 
 /// One scan. `seg` appears last and whole; an older one is replaced. Outside the silhouette labels are 0. Throws Error(kInput): the
-/// messages of section 15, "<file>: expected a label image of values 0..5, found v".
+/// messages of section 15, "<file>: expected a label image of values 0..5, found v", or a surface that is not where the labels are.
 SegmentReport segment_views(const std::filesystem::path& scan, const SegmentOptions& options);
 
 /// Whether `seg` has both masks of every view.
 bool has_masks(const ViewFolders& views);
+
+/// What labels are fused on: the mesh <meshes>/<id>.obj, which lies in the views' frame, or else the scan <meshes>/<id>/, OBJ or GLB,
+/// normalised by its fit (scan::scan_files), with the holes of its textures. Throws as scan::read_normalised.
+Surface read_surface(const std::filesystem::path& meshes, const std::string& id, scan::ScanSet set, const std::filesystem::path& fits, bool refined,
+                     const body::BodyModel* model);
 
 /// A label image, grey or with equal colour channels. Throws Error(kInput) as above.
 std::vector<std::uint8_t> read_label_image(const std::filesystem::path& file, int width, int height);

@@ -13,12 +13,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char *kTrain = "human_train", *kNovel = "human_novel";
-
 std::map<std::string, std::string> scenes_by_place(const fs::path& root) {  // id: folder below root
   std::map<std::string, std::string> out;
   if (!fs::is_directory(root)) throw Error(ErrorKind::kInput, root.string() + ": no such folder");
-  for (const std::string place : {"", kTrain, kNovel}) {
+  for (const std::string place : {"", kTrainFolder, kNovelFolder}) {
     std::error_code error;
     for (const auto& entry : fs::directory_iterator(root / place, error)) {
       const std::string id = entry.path().filename().string();
@@ -38,7 +36,7 @@ SplitPlan plan_split(const fs::path& root, const data::SplitList& list, const st
   SplitPlan out;
   for (const auto& [id, place] : scenes) {
     const bool train = listed.contains(id);
-    if (place == (train ? kTrain : kNovel)) ++out.settled;
+    if (place == (train ? kTrainFolder : kNovelFolder)) ++out.settled;
     else (train ? out.train : out.novel).push_back(id);
   }
   out.warnings = list.warnings;
@@ -48,7 +46,7 @@ SplitPlan plan_split(const fs::path& root, const data::SplitList& list, const st
 }
 
 void split_dataset(const fs::path& root, const SplitPlan& plan) {
-  for (const char* place : {kTrain, kNovel}) make_folder(root / place);
+  for (const char* place : {kTrainFolder, kNovelFolder}) make_folder(root / place);
   const auto move = [&](const std::vector<std::string>& ids, const char* to, const char* other) {
     for (const std::string& id : ids) {
       const fs::path from = fs::exists(root / id / "rgb") ? root / id : root / other / id;
@@ -57,8 +55,8 @@ void split_dataset(const fs::path& root, const SplitPlan& plan) {
       if (error) throw Error(ErrorKind::kOutput, fmt::format("{}: cannot move to {}: {}", from.string(), to, error.message()));
     }
   };
-  move(plan.train, kTrain, kNovel);
-  move(plan.novel, kNovel, kTrain);
+  move(plan.train, kTrainFolder, kNovelFolder);
+  move(plan.novel, kNovelFolder, kTrainFolder);
 }
 
 }  // namespace layeravatar::prepare

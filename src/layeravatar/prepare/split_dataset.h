@@ -8,6 +8,8 @@
 
 namespace layeravatar::prepare {
 
+inline constexpr const char *kTrainFolder = "human_train", *kNovelFolder = "human_novel";
+
 struct SplitPlan {
   std::vector<std::string> train, novel;    // what moves, sorted
   std::int64_t settled = 0;                 // scenes that lie where they belong

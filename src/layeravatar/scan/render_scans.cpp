@@ -175,23 +175,14 @@ RenderScansReport render_scans(const RenderScansOptions& options, const std::fun
         continue;
       }
       if (!tell(0, 0)) break;
-      if (scan.mesh.empty()) throw Error(ErrorKind::kInput, fmt::format("{}: expected one mesh, .obj or .glb", (options.scans / scan.id).string()));
-      body::SmplxFit fit;
-      if (const auto source = fit_source_of(options.set)) fit = body::read_fit(scan.fit, *source);
-      ScanMesh mesh = read_scan(scan.mesh);
-      std::array<double, 3> centre{};
-      try {
-        centre = normalise(mesh.vertices, options.set, fit, model);
-      } catch (const Error& e) {
-        throw Error(e.kind(), fmt::format("{}: {}", scan.fit.empty() ? scan.mesh.string() : scan.fit.string(), e.what()));
-      }
+      const NormalisedScan read = read_normalised(scan, options.set, model);
       if (model != nullptr && options.set != ScanSet::kPlain) {
-        const double share = share_near(mesh, pose_fit(*model, body->hands, fit, options.set, centre));
+        const double share = share_near(read.mesh, pose_fit(*model, body->hands, read.fit, options.set, read.centre));
         if (share < 0.5)
           report.warnings.emplace_back(scan.id, fmt::format("{}: only {:.0f} % of the body's vertices lie within 3 cm of the scan; does the fit belong to it?",
                                                             scan.fit.string(), 100 * share));
       }
-      if (!write_scan_views(views, mesh, centre, options, tell)) break;
+      if (!write_scan_views(views, read.mesh, read.centre, options, tell)) break;
       report.rendered.push_back(scan.id);
     } catch (const Error& e) {
       if (e.kind() == ErrorKind::kOutput && !fs::exists(views)) throw;  // a full disk, say: it would meet them all

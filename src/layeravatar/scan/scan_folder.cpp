@@ -29,22 +29,6 @@ fs::path mesh_in(const fs::path& folder, const std::string& id) {
   return all.size() == 1 ? all[0] : fs::path();
 }
 
-bool belongs(ScanSet set, const std::string& id) {
-  if (id.starts_with('.') || id.ends_with(".partial")) return false;
-  if (set != ScanSet::kThuman21) return true;
-  const bool number = id.size() <= 9 && std::all_of(id.begin(), id.end(), [](char c) { return c >= '0' && c <= '9'; });
-  return number && std::stoi(id) >= kFirstOfThuman21;
-}
-
-fs::path fit_of(const fs::path& scans, ScanSet set, fs::path fits, bool refined, const std::string& id) {
-  if (set == ScanSet::kPlain) return {};
-  const fs::path root = fs::absolute(scans / "").parent_path().parent_path();
-  if (fits.empty()) fits = root / (set == ScanSet::kThuman20 ? "THUman20_Smpl-X" : "smplx");
-  const std::string end = refined ? "_refine" : "";
-  if (set == ScanSet::kCustomHumans) return fits / id / ("mesh-f" + frame_of(id) + end + ".json");
-  return fits / id / ("smplx_param" + end + ".pkl");
-}
-
 std::array<double, 3> pelvis(const body::BodyModel* model, const body::SmplxFit& fit, ScanSet set) {
   if (model == nullptr) throw Error(ErrorKind::kConfig, fmt::format("scans of {} need --body: their fits turn about its pelvis", name_of(set)));
   body::PoseParams params;
@@ -82,13 +66,32 @@ std::optional<body::FitSource> fit_source_of(ScanSet set) {
   return std::nullopt;
 }
 
+bool belongs(ScanSet set, const std::string& id) {
+  if (id.starts_with('.') || id.ends_with(".partial")) return false;
+  if (set != ScanSet::kThuman21) return true;
+  const bool number = id.size() <= 9 && std::all_of(id.begin(), id.end(), [](char c) { return c >= '0' && c <= '9'; });
+  return number && std::stoi(id) >= kFirstOfThuman21;
+}
+
+fs::path fit_file(const fs::path& scans, ScanSet set, const fs::path& named, bool refined, const std::string& id) {
+  if (set == ScanSet::kPlain) return {};
+  const fs::path root = fs::absolute(scans / "").parent_path().parent_path();
+  const fs::path fits = !named.empty() ? named : root / (set == ScanSet::kThuman20 ? "THUman20_Smpl-X" : "smplx");
+  const std::string end = refined ? "_refine" : "";
+  if (set == ScanSet::kCustomHumans) return fits / id / ("mesh-f" + frame_of(id) + end + ".json");
+  return fits / id / ("smplx_param" + end + ".pkl");
+}
+
+ScanFiles scan_files(const fs::path& scans, ScanSet set, const fs::path& fits, bool refined, const std::string& id) {
+  return {id, scans / id, mesh_in(scans / id, id), fit_file(scans, set, fits, refined, id)};
+}
+
 std::vector<ScanFiles> find_scans(const fs::path& scans, ScanSet set, const fs::path& fits, bool refined) {
   std::vector<ScanFiles> out;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(scans, error)) {
     const std::string id = entry.path().filename().string();
-    if (entry.is_directory() && belongs(set, id))
-      out.push_back({id, mesh_in(entry.path(), id), fit_of(scans, set, fits, refined, id)});
+    if (entry.is_directory() && belongs(set, id)) out.push_back(scan_files(scans, set, fits, refined, id));
   }
   if (error) throw Error(ErrorKind::kInput, fmt::format("{}: cannot open: {}", scans.string(), error.message()));
   if (out.empty()) throw Error(ErrorKind::kInput, fmt::format("{}: expected a folder for each scan of {}, found none", scans.string(), name_of(set)));
@@ -132,6 +135,19 @@ std::array<double, 3> normalise(std::vector<Point>& vertices, ScanSet set, const
   if (!(farthest <= kReach))
     throw Error(ErrorKind::kInput, fmt::format("the scan reaches {:.3g} m from the origin when normalised; expected at most {} m", farthest, kReach));
   return centre;
+}
+
+NormalisedScan read_normalised(const ScanFiles& scan, ScanSet set, const body::BodyModel* model) {
+  if (scan.mesh.empty()) throw Error(ErrorKind::kInput, scan.folder.string() + ": expected one mesh, .obj or .glb");
+  NormalisedScan out;
+  if (const auto source = fit_source_of(set)) out.fit = body::read_fit(scan.fit, *source);
+  out.mesh = read_scan(scan.mesh);
+  try {
+    out.centre = normalise(out.mesh.vertices, set, out.fit, model);
+  } catch (const Error& e) {
+    throw Error(e.kind(), fmt::format("{}: {}", scan.fit.empty() ? scan.mesh.string() : scan.fit.string(), e.what()));
+  }
+  return out;
 }
 
 double share_near(const ScanMesh& mesh, const body::PosedBody& posed) {

@@ -21,10 +21,10 @@ std::string name_of(ScanSet set);
 
 struct ScanFiles {
   std::string id;
-  std::filesystem::path mesh, fit;  // mesh: empty where the folder holds none; fit: empty for kPlain
+  std::filesystem::path folder, mesh, fit;  // mesh: empty where the folder holds none; fit: empty for kPlain
 };
 
-/// One per folder in `scans`, sorted; of THuman2.1 those whose number is 526 or more. The mesh is <id>.obj, mesh-f<last
+/// One per folder in `scans` that belongs to the set, sorted. The mesh is <id>.obj, mesh-f<last
 /// five digits>.obj or the same with .glb, or else the only file of these kinds. `fits` empty: where the sets have them,
 ///   thuman2.0  <scans>/../THUman20_Smpl-X/<id>/smplx_param.pkl
 ///   thuman2.1  <scans>/../smplx/<id>/smplx_param.pkl
@@ -33,6 +33,16 @@ struct ScanFiles {
 /// opened or holds no scan.
 std::vector<ScanFiles> find_scans(const std::filesystem::path& scans, ScanSet set, const std::filesystem::path& fits = {},
                                   bool refined = false);
+
+/// Whether a scan of this name is one of the set: of THuman2.1 those whose number is 526 or more.
+bool belongs(ScanSet set, const std::string& id);
+
+/// Where the set has the fit of a scan, see find_scans.
+std::filesystem::path fit_file(const std::filesystem::path& scans, ScanSet set, const std::filesystem::path& fits, bool refined,
+                               const std::string& id);
+
+/// The files of one scan, see find_scans.
+ScanFiles scan_files(const std::filesystem::path& scans, ScanSet set, const std::filesystem::path& fits, bool refined, const std::string& id);
 
 /// The source whose rules unify the fit; nothing for kPlain.
 std::optional<body::FitSource> fit_source_of(ScanSet set);
@@ -46,6 +56,16 @@ std::optional<body::FitSource> fit_source_of(ScanSet set);
 /// needed, the scale is not positive, or the result reaches farther than 3 m from the origin; Error(kConfig) when the
 /// model is missing.
 std::array<double, 3> normalise(std::vector<Point>& vertices, ScanSet set, const body::SmplxFit& fit, const body::BodyModel* model);
+
+/// A scan in the world of the body's frame.
+struct NormalisedScan {
+  ScanMesh mesh;
+  body::SmplxFit fit;               // empty for kPlain
+  std::array<double, 3> centre{};  // what normalise returns
+};
+
+/// Reads mesh and fit and normalises. Throws Error(kInput) naming the file, Error(kConfig) when the model is missing.
+NormalisedScan read_normalised(const ScanFiles& scan, ScanSet set, const body::BodyModel* model);
 
 /// Share of the posed model's vertices that lie within 3 cm of the scan's surface: below a half, the fit belongs to
 /// another scan or frame.

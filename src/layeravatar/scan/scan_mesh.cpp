@@ -132,6 +132,19 @@ ScanMesh read_scan(const fs::path& file) {
   return out;
 }
 
+bool is_hole(const ScanMesh& mesh, std::size_t triangle, const std::array<float, 3>& barycentric) {
+  const io::Image& texture = mesh.material_list[static_cast<std::size_t>(mesh.materials[triangle])].texture;
+  if (texture.channels != 4) return false;
+  float u = 0, v = 0;
+  for (std::size_t k = 0; k < 3; ++k) {
+    const auto& uv = mesh.uvs[static_cast<std::size_t>(mesh.uv_triangles[triangle][k])];
+    u += barycentric[k] * uv[0], v += barycentric[k] * uv[1];
+  }
+  const auto texel = [](float at, int size) { return static_cast<std::size_t>(std::clamp(at * static_cast<float>(size), 0.0F, static_cast<float>(size - 1))); };
+  const std::size_t at = texel(1 - v, texture.height) * static_cast<std::size_t>(texture.width) + texel(u, texture.width);
+  return static_cast<float>(texture.pixels[4 * at + 3]) < 255 * kAlphaTest;
+}
+
 Surface surface_of(const ScanMesh& mesh) {
   return {mesh.vertices, mesh.uvs, mesh.triangles, mesh.uv_triangles, mesh.materials, {}, {}, {}, {}};
 }

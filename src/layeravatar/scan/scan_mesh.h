@@ -28,6 +28,9 @@ struct ScanMesh {
 /// belong to no triangle; is the file cut short?" (more than half), "<file>: material 'x' has no texture".
 ScanMesh read_scan(const std::filesystem::path& file);
 
+/// Whether the texture is cut out there (alpha below kAlphaTest); of its full size.
+bool is_hole(const ScanMesh& mesh, std::size_t triangle, const std::array<float, 3>& barycentric);
+
 /// What a renderer needs of a scan, which must outlive it.
 Surface surface_of(const ScanMesh& mesh);
 std::vector<TexturePyramid> textures_of(const ScanMesh& mesh);

@@ -69,8 +69,8 @@ OpenRun open_run(const TrainingFiles& files, const std::function<void(const std:
     body = body::read_smplx(files.body).model;
     layers = templates::read_template_folder(files.templates);
   }
-  out.image_size = data::DatasetOptions{}.image_size;
   out.dataset = open_dataset(config, say);
+  out.image_size = out.dataset->scenes().front().views.front().camera.width;
   RunOptions options;
   options.folder = files.run;
   options.resume = files.resume;
