@@ -140,6 +140,39 @@ TEST(TrainConfig, SingleSettingsFromACommandLine) {
   EXPECT_EQ(error("iterations"), "--set iterations: expected key=value");
 }
 
+// The table of spec section 1.4, by column: iterations 0, s1, 50000, 100000.
+TEST(TrainConfig, TheReleasesTwoConfigurations) {
+  for (const bool composite : {false, true}) {
+    TrainConfig c;
+    const std::string file = std::string(LAV_GOLDEN_DIR "/../../configs/official-") + (composite ? "composite" : "thuman") + ".toml";
+    apply_settings(c, read_file(file), file);
+    c.check();
+    EXPECT_EQ(c.scenes_per_step, composite ? 4 : 1);
+    EXPECT_EQ(c.iterations, 200000);
+    EXPECT_EQ(c.planes_height, 128);
+    const std::int64_t s1 = composite ? 8000 : 2000;
+    const std::int64_t first[] = {0, s1, 50000, 100000};
+    struct Column {
+      double extra, code_lr, offset, pixel, seg, inner, skin, opacity, tv, perceptual;
+    };
+    const Column columns[] = {{3, 0.04, 5, 18, 18, 5, 0.5, 0.5, 0.5, composite ? 0 : 0.1},
+                              {1, 0.04, 5, 18, 18, 5, 0.5, 0.5, 0.5, 0.1},
+                              {1, 0.04, 1, 10, 10, 2.5, 0.25, 0.25, composite ? 0.25 : 0.125, 0.05},
+                              {1, 0.01, 0.5, 5, 5, 1.25, 0.125, 0.05, 0.125, 0.025}};
+    for (std::size_t k = 0; k < 4; ++k)
+      for (const std::int64_t at : {first[k], (k < 3 ? first[k + 1] : c.iterations) - 1}) {
+        const Stage& s = c.stage_at(at);
+        const Column& want = columns[k];
+        const double got[] = {static_cast<double>(s.extra_scene_step), s.code_lr, s.weights.offset, s.weights.pixel, s.weights.seg, s.weights.inner, s.weights.skin, s.weights.opacity,
+                              s.weights.tv, s.weights.perceptual};
+        const double all[] = {want.extra, want.code_lr, want.offset, want.pixel, want.seg, want.inner, want.skin, want.opacity, want.tv, want.perceptual};
+        for (std::size_t i = 0; i < std::size(got); ++i) EXPECT_EQ(got[i], all[i]) << file << " iteration " << at << " value " << i;
+        EXPECT_TRUE(s.diffusion && s.batch_norm);
+        EXPECT_EQ(s.image_size, 1024);
+      }
+  }
+}
+
 TEST(TrainConfig, LearningRateOfTheSpec) {  // section 15.1, times 1e-4
   const TrainConfig config;
   EXPECT_NEAR(config.lr_factor(0), 1.0e-3, 1e-12);
