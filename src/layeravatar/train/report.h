@@ -23,13 +23,13 @@ RunLog parse_log(std::string_view text);
 /// holds no run.
 std::string html_report(const std::filesystem::path& run_folder);
 
-/// Adds what started to run.json in the folder: when, from which iteration, on which machine, with which data. Throws Error(kOutput).
 struct RunStart {
   std::int64_t iteration = 0, seconds = 0;  // since 1970
   int threads = 0, processes = 1;
   std::string dataset, data_sha1;
   std::int64_t scenes = 0;
 };
+/// Adds a start, and on which machine it is, to run.json in the folder. Throws Error(kOutput).
 void record_start(const std::filesystem::path& run_folder, const RunStart& start);
 
 /// Of every file under a scene's folder by its path there and its size, and of the bytes of what is smaller than 64 KiB: parameters, cameras.
