@@ -21,7 +21,8 @@ namespace layeravatar::train {
 namespace {
 
 constexpr int kPort = 29500;
-constexpr std::chrono::minutes kPatience{5};
+constexpr std::chrono::minutes kPatience{5};  // for the others to come
+constexpr std::chrono::hours kSlowest{2};      // for another to end what it does alone, such as fitting its codes anew; a process that dies is noticed at once
 constexpr std::int64_t kFirstBucket = 1 << 18, kBucket = 25 << 18;  // numbers: 1 and 25 MiB
 
 std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
@@ -38,7 +39,7 @@ class GlooRanks : public Ranks {
     try {
       c10::intrusive_ptr<c10d::Store> store = c10::make_intrusive<c10d::TCPStore>(e.address, options);
       store = c10::make_intrusive<c10d::PrefixStore>("layeravatar/" + e.attempt, store);
-      auto gloo = c10d::ProcessGroupGloo::Options::create(kPatience);
+      auto gloo = c10d::ProcessGroupGloo::Options::create(kSlowest);
       const auto network = environment_variable("GLOO_SOCKET_IFNAME");
       const bool here = e.address == "127.0.0.1" || e.address == "localhost";
       gloo->devices.push_back(network ? c10d::ProcessGroupGloo::createDeviceForInterface(*network)
