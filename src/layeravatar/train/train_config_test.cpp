@@ -55,7 +55,7 @@ TEST(TrainConfig, MessagesNameTheField) {
   EXPECT_EQ(config_error(R"({"seed": -1})"), "run.json.seed: expected a whole number, found -1");
   EXPECT_EQ(config_error(R"({"dataset": 3})"), "run.json.dataset: cannot use the value 3");
   EXPECT_EQ(config_error(R"({"stage": [{"from": 1}]})"), "stage[0].from = 1, must be 0");
-  EXPECT_EQ(config_error(R"({"stage": [{"perceptual": 0.1}]})"), "stage.perceptual = 0.1, must be 0 without a feature network");
+  EXPECT_EQ(config_error(R"({"stage": [{"perceptual": -0.1}]})"), "stage.perceptual = -0.1, must be >= 0");
   EXPECT_EQ(config_error("{"), "run.json: not valid JSON (byte 2)");
 }
 
