@@ -72,6 +72,37 @@ expect "walk" 0 "" "$program" animate --model "$pack" --avatar "$work/a/avatar_0
 expect "ply" 0 "" "$program" export "$work/a/avatar_0000.safetensors" --model "$pack" -o "$work/a.ply"
 
 
+# Kept components: the second avatar's top, with whatever goes with it.
+expect "keep a top" 0 "" "$program" generate --model "$pack" --count 1 --seed 9 "${small[@]}" --keep "$work/a/avatar_0001.safetensors:top" -o "$work/kept"
+expect "keep an unknown component" 4 "component 'cape', must be body, top, hair, shoes or bottom" "$program" generate --model "$pack" --keep "$work/a/avatar_0001.safetensors:cape" -o "$work/x"
+expect "keep without a component" 2 "expected FILE:component" "$program" generate --model "$pack" --keep "$work/a/avatar_0001.safetensors" -o "$work/x"
+expect "keep a top twice" 4 "kept twice" "$program" generate --model "$pack" --keep "$work/a/avatar_0001.safetensors:top,$work/a/avatar_0000.safetensors:top" -o "$work/x"
+
+# An avatar's own views as pictures of a person in the default pose, whose 189 numbers are zero but for the arms: near enough.
+{ printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (189,), }" && head -c 756 /dev/zero; } >"$work/person.npy"
+printf '{"cam_param": [[[1,0,0,0],[0,-1,0,0],[0,0,-1,10],[0,0,0,1]],[[-1,0,0,0],[0,-1,0,0],[0,0,1,-10],[0,0,0,1]]]}' >"$work/two.json"
+pictures=(--images "$work/a/avatar_0000/view_000.png" "$work/a/avatar_0000/view_001.png")
+fit=(--model "$pack" "${pictures[@]}" --params "$work/person.npy" --steps 2 --guided-steps 2 --quiet)
+expect fit 0 "" "$program" fit "${fit[@]}" --cameras "$work/two.json" --use view_000 -o "$work/fit"
+check "its avatar" test -s "$work/fit/avatar.safetensors"
+check "its report" grep -q 'fitted pictures' "$work/fit/report.html"
+check "its numbers" grep -q '"held_out"' "$work/fit/report.json"
+expect "fit again" 0 "" "$program" fit "${fit[@]}" --cameras "$work/two.json" --use view_000 -o "$work/fit2"
+check "the same fit" cmp -s "$work/fit/avatar.safetensors" "$work/fit2/avatar.safetensors"
+expect "too few cameras" 3 "expected 2 cameras, found 1" "$program" fit "${fit[@]}" --cameras "$work/cam.json" -o "$work/x"
+expect "no cameras" 3 "none.json" "$program" fit "${fit[@]}" --cameras "$work/none.json" -o "$work/x"
+expect "no such picture" 4 "no picture is called 'z'" "$program" fit "${fit[@]}" --cameras "$work/two.json" --use z -o "$work/x"
+expect "masks of another size" 3 "expected 64x64 as its picture" "$program" fit "${fit[@]}" --cameras "$work/two.json" --masks "$work/a/contact_sheet.png" "$work/a/contact_sheet.png" -o "$work/x"
+
+edit=(--model "$pack" --avatar "$work/a/avatar_0000.safetensors" --images "$work/a/avatar_0000/view_000.png" --views 0 --steps 2 --quiet)
+expect edit 0 "" "$program" edit "${edit[@]}" --masks "$work/a/avatar_0001/view_000.png" -o "$work/edit"
+check "its avatar" test -s "$work/edit/avatar.safetensors"
+check "before and after" test -s "$work/edit/after_view_000.png"
+expect "edit an unknown component" 4 "component 'cape'" "$program" edit "${edit[@]}" --masks "$work/a/avatar_0001/view_000.png" --component cape -o "$work/x"
+expect "a mask of another size" 3 "contact_sheet.png: expected 64x64" "$program" edit "${edit[@]}" --masks "$work/a/contact_sheet.png" -o "$work/x"
+expect "both switches" 2 "only one of them" "$program" edit "${edit[@]}" --masks "$work/a/avatar_0001/view_000.png" --geometry-only --colour-only -o "$work/x"
+expect "no view" 2 "needs --cameras or --views" "$program" edit --model "$pack" --avatar "$work/a/avatar_0000.safetensors" --images "$work/a/avatar_0000/view_000.png" --masks "$work/a/avatar_0001/view_000.png" -o "$work/x"
+
 one=(--model "$pack" --avatar "$work/a/avatar_0000.safetensors" --frames 1 --size 64 --quiet)
 motions=$here/../fuzz/corpus/motion
 expect "an X-Avatar motion" 0 "" "$program" animate "${one[@]}" --motion "$motions/x_avatar.pkl" --release-names --reference -o "$work/x_avatar"

@@ -94,6 +94,7 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--noise", o->noise, "initial noise, .npy [count, 12, h, 3h], instead of the seed");
   command->add_option("--views", o->views, "pictures around each avatar");
   command->add_option("--cameras", o->cameras, "pictures from the cameras of a cam_param .json instead");
+  command->add_option("--keep", o->keep, "components of avatars that all have, FILE:top,FILE2:hair: the rest is sampled to go with them")->delimiter(',')->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto betas = std::make_shared<std::string>();
   command->add_option("--betas", *betas, "body shape, up to 10 numbers with commas (default: predicted)");
   command->add_option("--size", o->size, "pixels of the pictures (0: the pack's)");

@@ -87,6 +87,9 @@ int run(int argc, char** argv) {
   add_evaluate(app, common, chosen);
   add_report(app, common, chosen);
   add_samplers(app, common, chosen);
+  add_fit(app, common, chosen);
+  add_edit(app, common, chosen);
+  add_measure(app, common, chosen);
   add_import(app, common, chosen);
   add_info(app, common, chosen);
   add_doctor(app, common, chosen);

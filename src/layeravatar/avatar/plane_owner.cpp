@@ -60,4 +60,22 @@ torch::Tensor plane_owner(const templates::LayeredTemplate& layers, std::int64_t
   return out;
 }
 
+torch::Tensor component_texels(const templates::LayeredTemplate& layers, std::int64_t planes_height, int component, bool with_skin, int reach) {
+  const torch::Tensor owner = plane_owner(layers, planes_height);
+  const std::int64_t h = planes_height;
+  torch::Tensor in_body = torch::zeros({kPlaneChannels, h, templates::kLayers * h}, torch::kBool);
+  in_body.slice(2, 0, h).fill_(true);
+  torch::Tensor out;
+  if (component == 0)
+    out = with_skin ? (owner == 0).logical_and(in_body) : in_body;
+  else if (component == 2)
+    out = (owner == 0).logical_and(in_body.logical_not());
+  else
+    out = with_skin ? owner == component : (owner == component).logical_and(in_body.logical_not());
+  if (reach == 0) return out;
+  // Within each layer's square: the next square's texels are far from it in every way.
+  const torch::Tensor squares = out.to(torch::kFloat32).reshape({kPlaneChannels, h, templates::kLayers, h}).transpose(1, 2);
+  return torch::max_pool2d(squares, 2 * reach + 1, 1, reach).transpose(1, 2).reshape(out.sizes()) > 0;
+}
+
 }  // namespace layeravatar::avatar

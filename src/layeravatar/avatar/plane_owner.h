@@ -15,4 +15,9 @@ namespace layeravatar::avatar {
 /// components are swapped.
 torch::Tensor plane_owner(const templates::LayeredTemplate& layers, std::int64_t planes_height);
 
+/// The texels that a component 0..4 (body, top, hair, shoes, bottom) is decoded from: [12, h, 3h] bool, of the owners above, hair being
+/// what the body's owner has outside of the body's square. `with_skin`: the geometry of the skin below a garment goes with the garment, as in
+/// plane_owner; else with the body. `reach`: widened by that many texels, which the decoder's filters see.
+torch::Tensor component_texels(const templates::LayeredTemplate& layers, std::int64_t planes_height, int component, bool with_skin, int reach = 0);
+
 }  // namespace layeravatar::avatar

@@ -37,5 +37,24 @@ TEST(PlaneOwner, FollowsTheNearestPointAndTheGarmentOverTheSkin) {
   }
 }
 
+TEST(ComponentTexels, ShareThePlanesAmongTheFive) {
+  constexpr std::int64_t kHeight = 32;
+  const templates::LayeredTemplate layers = small_template();
+  const torch::Tensor owner = plane_owner(layers, kHeight);
+  for (const bool with_skin : {false, true}) {
+    torch::Tensor times = torch::zeros(owner.sizes(), torch::kInt64);
+    for (int component = 0; component < 5; ++component) times += component_texels(layers, kHeight, component, with_skin).to(torch::kInt64);
+    EXPECT_TRUE((times == 1).all().item<bool>()) << with_skin;
+  }
+  EXPECT_TRUE(torch::equal(component_texels(layers, kHeight, 1, true), owner == 1));
+  EXPECT_FALSE(component_texels(layers, kHeight, 1, false).slice(2, 0, kHeight).any().item<bool>());
+  EXPECT_TRUE(component_texels(layers, kHeight, 2, true)[0][2][kHeight + kHeight / 2].item<bool>());
+  // Two texels further, but into no other square.
+  const torch::Tensor bottom = component_texels(layers, kHeight, 4, true), wide = component_texels(layers, kHeight, 4, true, 2);
+  EXPECT_TRUE((wide >= bottom).all().item<bool>());
+  EXPECT_GT(wide.sum().item<std::int64_t>(), bottom.sum().item<std::int64_t>());
+  EXPECT_FALSE(wide.slice(2, kHeight, 2 * kHeight).any().item<bool>());
+}
+
 }  // namespace
 }  // namespace layeravatar::avatar

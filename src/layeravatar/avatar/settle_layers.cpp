@@ -7,7 +7,8 @@
 
 namespace layeravatar::avatar {
 
-torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const LayerOrder& order, const LooseGaussians& loose, const torch::Tensor& planes) {
+torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const LayerOrder& order, const LooseGaussians& loose, const torch::Tensor& planes,
+                            const torch::Tensor& kept) {
   constexpr int kSteps = 25;
   constexpr double kStepSize = 0.04, kFaint = 0.05;  // kFaint: of the greatest gradient, from where steps are smaller
   const torch::AutoGradMode with_gradients(true);
@@ -38,6 +39,11 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
     if (count > 0) loss = loss + torch::where(clothes, now - opacity, torch::zeros({})).square().sum() / count;
     adam.zero_grad();
     loss.backward();
+    if (kept.defined()) {
+      const torch::Tensor still = kept.slice(0, 0, kPlaneChannels / 2);
+      body.mutable_grad().masked_fill_(still.slice(2, 0, h), 0);
+      if (count > 0) outer.mutable_grad().masked_fill_(still.slice(2, h), 0);
+    }
     if (step == 0)
       for (auto& group : adam.param_groups())
         static_cast<torch::optim::AdamOptions&>(group.options()).eps(kFaint * group.params()[0].grad().abs().max().item<double>() + 1e-12);

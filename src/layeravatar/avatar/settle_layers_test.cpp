@@ -67,5 +67,15 @@ TEST(SettleLayers, FadesWhatFloatsAndHoldsWhatDoesNot) {
   EXPECT_EQ((settled - drawn.planes).slice(0, 6).abs().max().item<float>(), 0);
 }
 
+TEST(SettleLayers, DoesNotMoveWhatIsKept) {
+  Drawn drawn;
+  const LooseGaussians nothing_loose(drawn.layers, [](const torch::Tensor&) { return torch::full({14}, 10.0F); });
+  torch::Tensor kept = torch::zeros(drawn.planes.sizes(), torch::kBool);
+  kept.slice(1, 0, kHeight / 2).fill_(true);
+  const torch::Tensor moved = (settle_layers(drawn.decoder, drawn.sampler, drawn.order, nothing_loose, drawn.planes, kept) - drawn.planes).abs();
+  EXPECT_EQ(moved.slice(1, 0, kHeight / 2).max().item<float>(), 0);
+  EXPECT_GT(moved.slice(1, kHeight / 2).max().item<float>(), 0);
+}
+
 }  // namespace
 }  // namespace layeravatar::avatar

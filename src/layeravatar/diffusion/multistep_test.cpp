@@ -137,5 +137,37 @@ TEST(Spacing, LogSnrIsEven) {
   EXPECT_EQ(sample_timesteps(s, 4, Spacing::kQuadratic), (std::vector<std::int64_t>{999, 562, 250, 62}));
 }
 
+// Where values are known the denoiser sees them with the noise that the sample began with, and the result holds their bits.
+TEST(Held, IsSeenWithTheInitialNoiseAndStays) {
+  const Schedule s;
+  torch::manual_seed(4);
+  const torch::Tensor x = torch::randn({1, 2, 4, 4}), known = 0.5 * torch::randn({1, 2, 4, 4});
+  torch::Tensor mask = torch::zeros({1, 2, 4, 4}, torch::kBool);
+  mask.slice(3, 0, 2).fill_(true);
+  SampleOptions options;
+  options.steps = 9;
+  options.spacing = Spacing::kLogSnr;
+  options.held = {known, mask};
+  double worst = 0;
+  const Denoiser watching = [&](const torch::Tensor& at, std::int64_t t) {
+    worst = std::max(worst, ((at - s.signal(t) * known - s.noise(t) * x) * mask).abs().max().item<double>());
+    return 0.5 * torch::sin(3 * at) + 0.1 * at.mean();
+  };
+  const auto check = [&](const torch::Tensor& got) {
+    EXPECT_LT(worst, 1e-5);
+    EXPECT_TRUE(torch::equal(got.slice(3, 0, 2), known.slice(3, 0, 2)));
+    options.held = {};
+    worst = 0;
+    EXPECT_GT((got - sample_ddim(watching, s, x, options)).slice(3, 2).abs().max().item<double>(), 1e-3) << "the rest goes with it";
+    options.held = {known, mask};
+    worst = 0;
+  };
+  check(sample_ddim(watching, s, x, options));
+  check(sample_multistep(watching, s, x, options, Solver::kUniPC, 3));
+  check(sample_multistep(watching, s, x, options, Solver::kDpmSolverPlusPlus, 2));
+  options.noise = [&](int) { return torch::randn({1, 2, 4, 4}); };
+  EXPECT_TRUE(torch::equal(sample_ddpm(watching, s, x, options).slice(3, 0, 2), known.slice(3, 0, 2)));
+}
+
 }  // namespace
 }  // namespace layeravatar::diffusion

@@ -44,6 +44,13 @@ std::vector<std::int64_t> nearest_steps(const Schedule& s, int steps, Spacing sp
   return out;
 }
 
+// Initial noise, with what is known below it.
+torch::Tensor noised(const Schedule& s, const torch::Tensor& noise, std::int64_t t, const Held& held) {
+  if (!held.x0.defined()) return noise;
+  LAV_CHECK(held.x0.sizes() == noise.sizes() && held.mask.sizes() == noise.sizes(), "known values and mask like the noise");
+  return torch::where(held.mask, s.signal(t) * held.x0 + s.noise(t) * noise, noise);
+}
+
 // What a multistep solver knows of a step: x0 there.
 struct Known {
   double l;
@@ -74,6 +81,8 @@ std::vector<double> unipc_factors(const std::vector<double>& r, double h) {
 }
 
 }  // namespace
+
+torch::Tensor Held::over(const torch::Tensor& predicted) const { return x0.defined() ? torch::where(mask, x0, predicted) : predicted; }
 
 torch::Tensor predict_x0(const Denoiser& denoiser, const Schedule& s, const torch::Tensor& x, std::int64_t t, double clip, const Guidance& guidance) {
   const auto predicted = [&](const torch::Tensor& at) { return (s.signal(t) * at - s.noise(t) * denoiser(at, t)).clamp(-clip, clip); };
@@ -106,9 +115,10 @@ std::vector<std::int64_t> sample_timesteps(const Schedule& schedule, int steps, 
 
 torch::Tensor sample_ddim(const Denoiser& denoiser, const Schedule& s, torch::Tensor x, const SampleOptions& options) {
   const auto times = sample_timesteps(s, options.steps, options.spacing);
+  x = noised(s, x, times[0], options.held);
   for (std::size_t i = 0; i < times.size(); ++i) {
     const std::int64_t t = times[i];
-    const torch::Tensor x0 = predict_x0(denoiser, s, x, t, options.clip, options.guidance);
+    const torch::Tensor x0 = options.held.over(predict_x0(denoiser, s, x, t, options.clip, options.guidance));
     const torch::Tensor eps = (x - s.signal(t) * x0) / s.noise(t);
     const double next = i + 1 < times.size() ? s.alpha_bar(times[i + 1]) : 1.0;
     const double variance = options.eta * options.eta * s.posterior_variance(t);
@@ -119,21 +129,22 @@ torch::Tensor sample_ddim(const Denoiser& denoiser, const Schedule& s, torch::Te
     }
     if (options.progress) options.progress(static_cast<int>(i) + 1, static_cast<int>(times.size()));
   }
-  return x;
+  return options.held.over(x);
 }
 
 torch::Tensor sample_ddpm(const Denoiser& denoiser, const Schedule& s, torch::Tensor x, const SampleOptions& options) {
   LAV_CHECK(options.noise, "ancestral sampling needs a source of noise");
   const auto times = sample_timesteps(s, options.steps, options.spacing);
+  x = noised(s, x, times[0], options.held);
   for (std::size_t i = 0; i < times.size(); ++i) {
     const std::int64_t t = times[i];
-    const torch::Tensor x0 = predict_x0(denoiser, s, x, t, options.clip, options.guidance);
+    const torch::Tensor x0 = options.held.over(predict_x0(denoiser, s, x, t, options.clip, options.guidance));
     const double before = s.alpha_bar(t - 1), now = s.alpha_bar(t), alpha = 1 - s.beta(t);
     x = (std::sqrt(before) * s.beta(t) / (1 - now)) * x0 + (std::sqrt(alpha) * (1 - before) / (1 - now)) * x;
     if (t > 0) x = x + std::sqrt(step_variance(s, t, options.variance)) * options.noise(static_cast<int>(i));
     if (options.progress) options.progress(static_cast<int>(i) + 1, static_cast<int>(times.size()));
   }
-  return x;
+  return options.held.over(x);
 }
 
 torch::Tensor sample_multistep(const Denoiser& denoiser, const Schedule& s, torch::Tensor x, const SampleOptions& options, Solver solver,
@@ -141,11 +152,12 @@ torch::Tensor sample_multistep(const Denoiser& denoiser, const Schedule& s, torc
   const int most = solver == Solver::kUniPC ? 3 : 2;
   if (order < 1 || order > most) throw Error(ErrorKind::kConfig, "order = " + std::to_string(order) + ", must be in 1.." + std::to_string(most));
   const auto times = sample_timesteps(s, options.steps, options.spacing);
+  x = noised(s, x, times[0], options.held);
   std::vector<Known> known;  // the newest first
   torch::Tensor before;      // x at known[0]
   for (std::size_t i = 0; i < times.size(); ++i) {
     const std::int64_t t = times[i];
-    const Known here{log_ratio(s, t), predict_x0(denoiser, s, x, t, options.clip, options.guidance)};
+    const Known here{log_ratio(s, t), options.held.over(predict_x0(denoiser, s, x, t, options.clip, options.guidance))};
     // From known[0] to a step t: the exact part, and the rest from the slopes of x0 seen from there.
     const auto advance = [&](std::int64_t to, bool corrects) {
       const double h = log_ratio(s, to) - known[0].l;

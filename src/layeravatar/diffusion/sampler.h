@@ -26,6 +26,14 @@ struct Guidance {
 /// pictures get their detail; kQuadratic: between the two.
 enum class Spacing { kUniform, kLogSnr, kQuadratic };
 
+/// What is known of the result in some places; the rest is sampled to go with it.
+struct Held {
+  torch::Tensor x0;    // like the sample; undefined: nothing is known
+  torch::Tensor mask;  // bool, like the sample: where
+  /// x0 where it is known, else `predicted`.
+  [[nodiscard]] torch::Tensor over(const torch::Tensor& predicted) const;
+};
+
 struct SampleOptions {
   int steps = 50;
   Spacing spacing = Spacing::kUniform;
@@ -34,6 +42,9 @@ struct SampleOptions {
   enum class Variance { kSmall, kLarge } variance = Variance::kLarge;  // DDPM
   std::function<torch::Tensor(int)> noise;                             // of step i, where a sampler needs noise
   Guidance guidance;
+  /// At every step the denoiser sees there the known values with the noise of that step: the initial noise, of which the
+  /// deterministic samplers make exactly a x0 + s noise once each predicted x0 is replaced. The result holds them bit for bit.
+  Held held;
   std::function<void(int, int)> progress;                              // (done, steps), may be empty
 };
 

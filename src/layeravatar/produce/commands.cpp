@@ -64,6 +64,22 @@ io::Image contact_row(const splat::Gaussians& posed, int size) {
   return tile(cells, static_cast<int>(cells.size()));
 }
 
+struct KeptFile {
+  avatar::Avatar avatar;
+  int component;
+};
+
+std::vector<KeptFile> read_kept(const Studio& studio, const std::vector<std::string>& keep) {
+  std::vector<KeptFile> out;
+  for (const std::string& text : keep) {
+    const std::size_t colon = text.rfind(':');
+    if (colon == std::string::npos || colon == 0) throw Error(ErrorKind::kUsage, fmt::format("keep: '{}', expected FILE:component", text));
+    const int component = component_named(text.substr(colon + 1), "keep");
+    out.push_back({read_any_avatar(studio, text.substr(0, colon)), component});
+  }
+  return out;
+}
+
 // [count, 12, h, 3h] of finite numbers of any type.
 torch::Tensor read_noise(const fs::path& file, std::int64_t count, std::int64_t h) {
   const io::Array noise = io::read_npy(file);
@@ -83,7 +99,7 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   const Studio studio = open_studio(o.model);
   const int size = image_size(studio, o.size);
   set_precision(studio, o.precision);
-  const SamplingOptions sampling = usual_sampling(studio, {.sampler = o.sampler, .spacing = o.spacing, .steps = o.steps, .order = o.order, .eta = o.eta,
+  SamplingOptions sampling = usual_sampling(studio, {.sampler = o.sampler, .spacing = o.spacing, .steps = o.steps, .order = o.order, .eta = o.eta,
                                                            .small_variance = o.ddpm_variance == "small", .progress = {}});
   if (sampling.sampler == "ddpm" && sampling.steps < studio.schedule.size())
     say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", sampling.steps, studio.schedule.size()));
@@ -92,6 +108,12 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   for (const float b : o.betas)
     if (!(std::abs(b) <= 5)) throw Error(ErrorKind::kConfig, fmt::format("betas: {}, must be in -5..5", b));
   const torch::Tensor noise = o.noise.empty() ? torch::Tensor() : read_noise(o.noise, o.count, studio.config.planes_height);
+  const std::vector<KeptFile> kept = read_kept(studio, o.keep);
+  if (!kept.empty()) {
+    std::vector<Kept> components;
+    for (const KeptFile& one : kept) components.push_back({&one.avatar, one.component});
+    sampling.held = hold(studio, components);
+  }
   make_folder(o.output);
   std::vector<avatar::Avatar> avatars;
   if (o.noise.empty()) {
@@ -111,6 +133,12 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   for (std::size_t i = 0; i < avatars.size(); ++i) {
     const std::string name = fmt::format("avatar_{:04}", i);
     written.push_back(o.output / (name + ".safetensors"));
+    if (!kept.empty()) {
+      avatars[i].betas = kept[0].avatar.betas;
+      std::string all;
+      for (const std::string& text : o.keep) all += (all.empty() ? "" : ",") + text;
+      avatars[i].provenance["keep"] = all;
+    }
     if (!o.betas.empty()) {
       avatars[i].betas = {};
       std::copy(o.betas.begin(), o.betas.end(), avatars[i].betas.begin());

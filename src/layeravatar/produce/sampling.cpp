@@ -5,11 +5,14 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <array>
 #include <future>
 #include <iterator>
 #include <optional>
+#include <utility>
 
 #include "layeravatar/avatar/layer_order.h"
+#include "layeravatar/avatar/plane_owner.h"
 #include "layeravatar/avatar/settle_layers.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/sampler.h"
@@ -60,7 +63,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
       one_of.progress = [&](int done, int steps) { options.progress(static_cast<int>(i) * steps + done, static_cast<int>(noise.size(0)) * steps); };
     const torch::Tensor planes = sample_planes(s, noise.slice(0, i, i + 1), step_seeds[static_cast<std::size_t>(i)], one_of);
     avatar::Avatar one;
-    one.planes = (order ? avatar::settle_layers(*s.decoder, *s.sampler, *order, *loose, planes[0]) : planes[0]).contiguous();
+    one.planes = (order ? avatar::settle_layers(*s.decoder, *s.sampler, *order, *loose, planes[0], options.held.mask) : planes[0]).contiguous();
     one.betas = s.betas.predict(one.planes);
     one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler},
                       {"steps", std::to_string(options.steps)}, {"spacing", options.spacing}};
@@ -91,6 +94,30 @@ SamplingOptions usual_sampling(const Studio& s, SamplingOptions o) {
   return o;
 }
 
+int component_named(const std::string& name, const std::string& flag) {
+  constexpr std::array<const char*, 5> kNames = {"body", "top", "hair", "shoes", "bottom"};
+  const auto at = std::find(kNames.begin(), kNames.end(), name);
+  if (at == kNames.end()) throw Error(ErrorKind::kConfig, fmt::format("{}: component '{}', must be body, top, hair, shoes or bottom", flag, name));
+  return static_cast<int>(at - kNames.begin());
+}
+
+diffusion::Held hold(const Studio& s, const std::vector<Kept>& kept) {
+  constexpr int kReach = 4;  // texels: the decoder's filters and the bilinear lookup
+  const std::int64_t h = s.config.planes_height;
+  const templates::LayeredTemplate& layers = s.deformer->layers();
+  diffusion::Held out{torch::zeros({avatar::kPlaneChannels, h, 3 * h}), torch::zeros({avatar::kPlaneChannels, h, 3 * h}, torch::kBool)};
+  std::array<bool, 5> seen{};
+  for (const int reach : {0, kReach})
+    for (const Kept& one : kept) {
+      if (reach == 0 && std::exchange(seen.at(static_cast<std::size_t>(one.component)), true))
+        throw Error(ErrorKind::kConfig, "keep: a component is kept twice");
+      const torch::Tensor texels = avatar::component_texels(layers, h, one.component, true, reach).logical_and(out.mask.logical_not());
+      out.x0 = torch::where(texels, one.avatar->planes, out.x0);
+      out.mask = out.mask.logical_or(texels);
+    }
+  return out;
+}
+
 torch::Tensor noise_of(const Studio& s, std::uint64_t seed) {
   const std::int64_t h = s.config.planes_height;
   auto generator = at::detail::createCPUGenerator(seed);
@@ -113,6 +140,7 @@ torch::Tensor sample_planes(const Studio& s, const torch::Tensor& noise, std::ui
   auto generator = at::detail::createCPUGenerator(step_seed);
   o.noise = [&](int) { return torch::randn(noise.sizes(), generator, torch::TensorOptions().dtype(torch::kFloat32)); };
   o.progress = options.progress;
+  if (options.held.x0.defined()) o.held = {options.held.x0.unsqueeze(0).expand_as(noise), options.held.mask.unsqueeze(0).expand_as(noise)};
   if (options.sampler == "ddpm") return diffusion::sample_ddpm(denoiser, s.schedule, noise, o);
   if (options.sampler == "dpmpp") return diffusion::sample_multistep(denoiser, s.schedule, noise, o, diffusion::Solver::kDpmSolverPlusPlus, options.order);
   if (options.sampler == "unipc") return diffusion::sample_multistep(denoiser, s.schedule, noise, o, diffusion::Solver::kUniPC, options.order);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "layeravatar/avatar/avatar_file.h"
+#include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/produce/studio.h"
 
 namespace layeravatar::produce {
@@ -20,7 +21,19 @@ struct SamplingOptions {
   double eta = 0;        // of ddim, 0..1: noise that every step adds
   bool small_variance = false;  // of ddpm
   std::function<void(int, int)> progress;
+  diffusion::Held held = {};  // planes [12, h, 3h] that all avatars share where the mask is true
 };
+
+/// A component of an avatar: 0..4 body, top, hair, shoes, bottom.
+struct Kept {
+  const avatar::Avatar* avatar = nullptr;
+  int component = 0;
+};
+/// Planes that hold these components, and where: each with the skin's geometry below it, and as far as the decoder looks around it where no
+/// other kept one lies. For packs whose mixture prior or template tells components apart, so for any. Throws Error(kConfig) for a component that is kept twice.
+diffusion::Held hold(const Studio& studio, const std::vector<Kept>& kept);
+/// "body", "top", "hair", "shoes" or "bottom" to 0..4; else Error(kConfig) that begins with `flag`.
+int component_named(const std::string& name, const std::string& flag);
 
 /// The options with what was left open filled in: ddim with 25 uniform steps, 50 as the release does with an official pack; fewer of the
 /// others (docs/performance.md). Throws Error(kConfig) for an unknown name or a number out of range.

@@ -73,14 +73,17 @@ torch::Tensor fit_code(const Scaffold& scaffold, avatar::Decoder& decoder, const
   int batch = 0, view = 0;
   StepTimes times;
   for (int step = 0; step < options.steps; ++step) {
+    if (options.observe) options.observe(step, state.code);
     if (scene.empty() || view + 2 > static_cast<int>(scene[0].cameras.size())) {
       scene = {views(batch++)};
-      LAV_CHECK(scene[0].cameras.size() >= 2, "two views a step");
+      LAV_CHECK(!scene[0].cameras.empty(), "a view");
       view = 0;
     }
+    const std::vector<int> drawn = scene[0].cameras.size() > 1 ? std::vector<int>{view, view + 1} : std::vector<int>{0};
     const double kappa = kappa_of(0, scene[0].labels);
-    const Reconstruction r = reconstruct(scaffold, decoder, activation, scene, {&state}, options.stage, kappa, {view, view + 1}, times);
+    Reconstruction r = reconstruct(scaffold, decoder, activation, scene, {&state}, options.stage, kappa, drawn, times);
     view += 2;
+    if (options.beside) r.code_gradients[0] += options.beside(state.code, step);
     if (!std::isfinite(r.code_gradients[0].sum().item<double>()))
       throw Error(ErrorKind::kDiverged, "gradient of the planes at step " + std::to_string(step) + " is not finite");
     const torch::NoGradGuard no_grad;
@@ -95,6 +98,7 @@ torch::Tensor fit_code(const Scaffold& scaffold, avatar::Decoder& decoder, const
       state.code = state.code + diffusion::inverse_block_cosine((deviation * z.value()).unsqueeze(0))[0];
     }
   }
+  if (options.observe) options.observe(options.steps, state.code);
   return state.code;
 }
 

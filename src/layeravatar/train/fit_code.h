@@ -31,11 +31,14 @@ struct FitOptions {
   double step_size = 0.3;         // Adam on components and frequencies in units of their deviation; falls to a thirtieth
   double prior_weight = 4e-8;     // the loss grows by half of this times the squared distance to the mean in such units
   Stage stage;                    // weights of the losses
+  /// A further gradient [12, h, 3h] at a code, of a loss beside the pictures' (step); empty: none.
+  std::function<torch::Tensor(const torch::Tensor& code, int step)> beside;
+  std::function<void(int step, const torch::Tensor& code)> observe;  // before each step and after the last; may be empty
 };
 
-/// The code [12, h, 3h] of one person from pictures, all networks frozen, two views a step. The prior's components go first, so
+/// The code [12, h, 3h] of one person from pictures, all networks frozen, two views a step, or the one of a batch of one. The prior's components go first, so
 /// that what no picture shows follows what is seen, and equal looks get equal codes, where Adam on each texel alone leaves
-/// differences that no diffusion model can learn. `views(k)` gives the k-th batch of at least two views; every view of a batch is
+/// differences that no diffusion model can learn. `views(k)` gives the k-th batch of views; every view of a batch is
 /// used once before the next is asked for. Throws Error(kDiverged) at the first non-finite gradient.
 torch::Tensor fit_code(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
                        const CodePrior& prior, const std::function<SceneBatch(int)>& views, const FitOptions& options);

@@ -25,8 +25,13 @@ torch::Tensor gradient_or_zero(const torch::Tensor& leaf) {
 }  // namespace
 
 Scaffold make_scaffold(const body::BodyModel& body, const templates::LayeredTemplate& layers) {
+  return make_scaffold(std::make_shared<deform::Deformer>(body, layers));
+}
+
+Scaffold make_scaffold(std::shared_ptr<const deform::Deformer> deformer) {
+  const templates::LayeredTemplate& layers = deformer->layers();
   Scaffold out;
-  out.deformer = std::make_shared<deform::Deformer>(body, layers);
+  out.deformer = deformer;
   out.sampler = std::make_shared<avatar::MapSampler>(layers.uvs);
   torch::Tensor is_body = torch::empty({layers.count()});
   for (std::int64_t i = 0; i < layers.count(); ++i)
@@ -37,14 +42,11 @@ Scaffold make_scaffold(const body::BodyModel& body, const templates::LayeredTemp
   return out;
 }
 
-Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
-                           const std::vector<SceneBatch>& scenes, const std::vector<CodeState*>& codes, const Stage& stage,
-                           double kappa, const std::vector<int>& views, StepTimes& times, const Crop& crop) {
+Reconstruction reconstruct_planes(const Scaffold& scaffold, avatar::Decoder& decoder, const torch::Tensor& start, const std::vector<SceneBatch>& scenes,
+                                  const Stage& stage, double kappa, const std::vector<int>& views, StepTimes& times, const Crop& crop) {
   const auto count = static_cast<std::int64_t>(scenes.size());
   Stopwatch watch;
-  std::vector<torch::Tensor> leaves;
-  for (const CodeState* state : codes) leaves.push_back(state->code.detach().clone().requires_grad_(true));
-  const torch::Tensor planes = activation.forward(torch::stack(leaves));
+  const torch::Tensor planes = start.detach().clone().requires_grad_(true);
   const torch::Tensor map = decoder.attribute_map(planes);
   const torch::Tensor samples = scaffold.sampler->sample(map);
   watch.lap(times.decode);
@@ -105,7 +107,7 @@ Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, c
   watch.lap(times.decode);
 
   Reconstruction out;
-  for (const torch::Tensor& code : leaves) out.code_gradients.push_back(code.grad());
+  for (std::int64_t s = 0; s < count; ++s) out.code_gradients.push_back(planes.grad()[s]);
   const double tv_term = tv.item<double>();
   out.terms = {{"pixel_loss", terms[0]}, {"seg_loss", terms[1]},    {"seg_inner_loss", terms[2]},
                {"reg_rgb", terms[3]},    {"reg_opacity", terms[4]}, {"reg_offset", offset_term},
@@ -117,6 +119,18 @@ Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, c
   out.terms["loss_decoder"] = total;
   out.psnr = psnr / static_cast<double>(count);
   out.code_rms = std::sqrt(planes.detach().square().mean().item<double>());
+  return out;
+}
+
+Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
+                           const std::vector<SceneBatch>& scenes, const std::vector<CodeState*>& codes, const Stage& stage,
+                           double kappa, const std::vector<int>& views, StepTimes& times, const Crop& crop) {
+  std::vector<torch::Tensor> leaves;
+  for (const CodeState* state : codes) leaves.push_back(state->code.detach().clone().requires_grad_(true));
+  const torch::Tensor planes = activation.forward(torch::stack(leaves));
+  Reconstruction out = reconstruct_planes(scaffold, decoder, planes, scenes, stage, kappa, views, times, crop);
+  planes.backward(torch::stack(out.code_gradients));
+  for (std::size_t s = 0; s < leaves.size(); ++s) out.code_gradients[s] = leaves[s].grad();
   return out;
 }
 

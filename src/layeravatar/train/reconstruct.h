@@ -34,6 +34,8 @@ struct Scaffold {
   std::shared_ptr<Ranks> ranks = std::make_shared<Ranks>();
 };
 Scaffold make_scaffold(const body::BodyModel& body, const templates::LayeredTemplate& layers);
+/// Around a deformer that is there.
+Scaffold make_scaffold(std::shared_ptr<const deform::Deformer> deformer);
 
 /// The views of one scene, in the order in which they were drawn.
 struct SceneBatch {
@@ -50,8 +52,13 @@ struct Reconstruction {
   double code_rms = 0;                        // of the planes
 };
 
-/// The loss of some of each scene's views, backwards to the codes, and to the decoder where its parameters want it. Runs
-/// back stage by stage, so that only one view's images are alive at a time. The perceptual term looks at `crop` of the first view.
+/// The loss of some of each scene's views at planes [S, 12, h, 3h], backwards to them, and to the decoder where its parameters want it:
+/// code_gradients are those of the planes. Runs back stage by stage, so that only one view's images are alive at a time.
+/// The perceptual term looks at `crop` of the first view.
+Reconstruction reconstruct_planes(const Scaffold& scaffold, avatar::Decoder& decoder, const torch::Tensor& planes, const std::vector<SceneBatch>& scenes,
+                                  const Stage& stage, double kappa, const std::vector<int>& views, StepTimes& times, const Crop& crop = {});
+
+/// The same at codes before the activation, backwards to those.
 Reconstruction reconstruct(const Scaffold& scaffold, avatar::Decoder& decoder, const avatar::PlaneActivation& activation,
                            const std::vector<SceneBatch>& scenes, const std::vector<CodeState*>& codes, const Stage& stage,
                            double kappa, const std::vector<int>& views, StepTimes& times, const Crop& crop = {});

@@ -58,7 +58,7 @@ double kappa(double loss_coef, std::int64_t pixels) { return -std::expm1(-loss_c
 ImageTermScales image_term_scales(const LossWeights& w, double kappa, std::int64_t images, std::int64_t pixels) {
   const double n = static_cast<double>(images) * static_cast<double>(pixels);
   return {.full = static_cast<float>(w.pixel * 3 * kappa * 0.5 / (3 * n)),
-          .part = static_cast<float>(w.pixel * 3 * kappa * 0.5 / (15 * n)),
+          .part = static_cast<float>(w.parts * w.pixel * 3 * kappa * 0.5 / (15 * n)),
           .part_alpha = static_cast<float>(w.seg * kappa * 0.4 / (4 * n)),
           .body_alpha = static_cast<float>(w.seg * kappa * 0.05 / n),
           .body_silhouette = static_cast<float>(w.seg * kappa * 0.05 / n),
