@@ -29,7 +29,7 @@ std::vector<std::filesystem::path> edit_avatar(const EditAvatarOptions& options,
 /// Three edits of avatars that the pack makes, painted on their Gaussians, so that other views of the wanted avatar are known too.
 struct EditTableOptions {
   std::filesystem::path model, output;  // output: pictures mark.png, skirt.png, sleeve.png; empty: none
-  int mark = 0, skirt = 0, sleeve = 0;  // seeds
+  int mark = 7, skirt = 10, sleeve = 10;  // seeds
   int steps = 100;
 };
 struct EditRow {
