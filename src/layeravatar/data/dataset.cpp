@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 
+#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/packed_scenes.h"
 #include "layeravatar/io/png.h"
@@ -82,6 +84,7 @@ void check_same_views(const std::vector<Scene>& scenes, const fs::path& folder, 
 Dataset Dataset::open(const fs::path& folder, const DatasetOptions& options,
                       const std::function<void(std::size_t, std::size_t)>& progress) {
   Dataset out;
+  out.folder_ = folder;
   out.reference_ = options.reference;
   const auto folders = scene_folders(folder);
   const int size = options.image_size > 0 ? options.image_size : size_of(folders.front());
@@ -107,6 +110,36 @@ Dataset Dataset::open(const fs::path& folder, const DatasetOptions& options,
   for (const auto& name : options.held_out)
     if (std::none_of(first.begin(), first.end(), [&](const SceneView& v) { return v.name == name; }))
       throw Error(ErrorKind::kConfig, fmt::format("held-out view '{}': no such view", name));
+  return out;
+}
+
+std::vector<io::Attributes> Dataset::attributes() const {
+  constexpr std::array<const char*, 5> kColours = {"skin-colour", "top-colour", "hair-colour", "shoes-colour", "bottom-colour"};
+  const fs::path file = folder_ / kAttributesFile;
+  const auto known = fs::exists(file) ? io::parse_attributes(read_file(file), file.string()) : std::map<std::string, io::Attributes>();
+  std::vector<io::Attributes> out(scenes_.size());
+  const auto count = static_cast<std::int64_t>(scenes_.size());
+#pragma omp parallel for schedule(dynamic, 1)
+  for (std::int64_t i = 0; i < count; ++i) {
+    const Scene& scene = scenes_[static_cast<std::size_t>(i)];
+    io::Attributes& own = out[static_cast<std::size_t>(i)];
+    if (const auto found = known.find(scene.name); found != known.end()) own = found->second;
+    std::array<std::array<std::int64_t, 4>, 6> sums{};  // by label: RGB and pixels
+    for (const std::int64_t v : training_views_) {
+      const SceneView& view = scene.views[static_cast<std::size_t>(v)];
+      for (std::size_t k = 0; k < view.labels.size(); ++k) {
+        auto& sum = sums.at(view.labels[k]);
+        for (std::size_t c = 0; c < 3; ++c) sum[c] += view.colours[3 * k + c];
+        ++sum[3];
+      }
+    }
+    for (std::size_t c = 0; c < kColours.size(); ++c) {
+      const auto& sum = sums[c + 1];
+      if (sum[3] == 0) continue;
+      const double scale = 1 / (255.0 * static_cast<double>(sum[3]));
+      own[kColours[c]] = std::array{static_cast<double>(sum[0]) * scale, static_cast<double>(sum[1]) * scale, static_cast<double>(sum[2]) * scale};
+    }
+  }
   return out;
 }
 

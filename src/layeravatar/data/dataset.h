@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "layeravatar/data/scene_files.h"
+#include "layeravatar/io/attributes.h"
 
 namespace layeravatar::data {
 
@@ -17,6 +18,8 @@ struct DatasetOptions {
   bool reference = false;             // the release's frozen views (trap 1): every epoch draws as epoch 0
   std::filesystem::path cache_file;   // all scenes in one mapped file, made when missing or stale; empty: none
 };
+
+inline constexpr const char* kAttributesFile = "attributes.json";  // of a dataset's folder
 
 class Dataset {
  public:
@@ -29,6 +32,9 @@ class Dataset {
                       const std::function<void(std::size_t, std::size_t)>& progress = {});
 
   [[nodiscard]] const std::vector<Scene>& scenes() const { return scenes_; }
+  /// What attributes.json says of each scene, and in colours what its training views show: of skin, top, hair, shoes and bottom the mean over the pixels that are
+  /// labelled so, as "skin-colour" and so on, where there are any. Throws Error(kInput) for a file that cannot be read.
+  [[nodiscard]] std::vector<io::Attributes> attributes() const;
   [[nodiscard]] const std::vector<std::int64_t>& training_views() const { return training_views_; }
   [[nodiscard]] const std::vector<std::int64_t>& held_out_views() const { return held_out_views_; }
 
@@ -39,6 +45,7 @@ class Dataset {
  private:
   std::vector<Scene> scenes_;
   std::vector<std::int64_t> training_views_, held_out_views_;
+  std::filesystem::path folder_;
   bool reference_ = false;
 };
 

@@ -1,6 +1,7 @@
 #include "layeravatar/data/dataset.h"
 
 #include <algorithm>
+#include <array>
 #include <fstream>
 #include <set>
 
@@ -64,6 +65,38 @@ TEST_F(DatasetOfSmallScenes, SortsScenesAndLeavesOthersOut) {
   ASSERT_EQ(dataset.scenes().size(), 2U);
   EXPECT_EQ(dataset.scenes()[0].name, "a");
   EXPECT_EQ(dataset.scenes()[1].name, "b");
+}
+
+TEST_F(DatasetOfSmallScenes, KnowsWhatTheFileSaysAndWhatPicturesShow) {
+  write("a", 3, 10);
+  write("b", 3, 90);
+  std::ofstream(data / kAttributesFile) << R"({"a": {"sex": "female", "top-colour": [0, 0, 0]}, "elsewhere": {"sex": "male"}})";
+  options.held_out = {"000_001"};
+  const Dataset dataset = Dataset::open(data, options);
+  const auto people = dataset.attributes();
+  ASSERT_EQ(people.size(), 2U);
+  EXPECT_EQ(std::get<std::vector<std::string>>(people[0].at("sex")), std::vector<std::string>{"female"});
+  EXPECT_FALSE(people[1].contains("sex"));
+  // By hand: the mean over the pixels of each label in the views that are not held out.
+  constexpr std::array<const char*, 5> kNames = {"skin-colour", "top-colour", "hair-colour", "shoes-colour", "bottom-colour"};
+  for (std::size_t i = 0; i < 2; ++i)
+    for (int label = 1; label <= 5; ++label) {
+      std::array<double, 3> sum{};
+      double count = 0;
+      for (const std::int64_t v : dataset.training_views()) {
+        const SceneView& view = dataset.scenes()[i].views[static_cast<std::size_t>(v)];
+        for (std::size_t k = 0; k < view.labels.size(); ++k) {
+          if (view.labels[k] != label) continue;
+          ++count;
+          for (std::size_t c = 0; c < 3; ++c) sum[c] += view.colours[3 * k + c] / 255.0;
+        }
+      }
+      const char* name = kNames[static_cast<std::size_t>(label - 1)];
+      ASSERT_EQ(people[i].contains(name), count > 0) << name;
+      for (std::size_t c = 0; count > 0 && c < 3; ++c) EXPECT_NEAR((std::get<std::array<double, 3>>(people[i].at(name))[c]), sum[c] / count, 1e-9) << name;
+    }
+  std::ofstream(data / kAttributesFile) << "{";
+  EXPECT_EQ(message_of(ErrorKind::kInput, [&] { (void)dataset.attributes(); }), (data / kAttributesFile).string() + ": not valid JSON");
 }
 
 TEST_F(DatasetOfSmallScenes, NamesEveryBadSceneAndCountsThem) {

@@ -4,11 +4,13 @@
 
 #include <algorithm>
 
+#include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/loader.h"
 #include "layeravatar/data/scene_files.h"
 #include "layeravatar/io/label_colours.h"
+#include "layeravatar/people/person_attributes.h"
 #include "layeravatar/people/pose_library.h"
 
 namespace layeravatar::data {
@@ -20,6 +22,18 @@ people::DressedPerson person_of(people::Wardrobe& wardrobe, std::uint64_t seed,
                                 const std::vector<body::PoseParams>& poses) {
   return wardrobe.dress(people::sample_look(seed, wardrobe.package()),
                         poses.empty() ? people::sample_pose(seed) : people::sample_upright_pose(seed, poses));
+}
+
+std::string scene_name(std::uint64_t seed) { return fmt::format("{:07}", seed); }
+
+// What is known of these people, beside what the file says of others.
+void add_attributes(const people::Wardrobe& wardrobe, const std::filesystem::path& file, const MakePeopleOptions& options) {
+  auto all = std::filesystem::exists(file) ? io::parse_attributes(read_file(file), file.string()) : std::map<std::string, io::Attributes>();
+  for (int i = 0; i < options.count; ++i) {
+    const std::uint64_t seed = options.seed + static_cast<std::uint64_t>(i);
+    all[scene_name(seed)] = people::attributes_of(people::sample_look(seed, wardrobe.package()));
+  }
+  write_file(file, io::format_attributes(all));
 }
 
 void check(const MakePeopleOptions& options) {
@@ -81,10 +95,11 @@ void make_people(people::Wardrobe& wardrobe, const std::filesystem::path& out, c
                  const std::function<void(int, int)>& progress) {
   check(options);
   make_folder(out);
+  add_attributes(wardrobe, out / kAttributesFile, options);
   const auto cameras = geometry::training_cameras(options.image_size);
   for (int i = 0; i < options.count; ++i) {
     const std::uint64_t seed = options.seed + static_cast<std::uint64_t>(i);
-    const auto folder = out / fmt::format("{:07}", seed);
+    const auto folder = out / scene_name(seed);
     if (!scene_is_complete(folder, options.image_size)) {
       const people::DressedPerson person = person_of(wardrobe, seed, options.poses);
       const PersonRenderer renderer(person.mesh);

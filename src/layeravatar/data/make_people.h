@@ -21,7 +21,7 @@ struct MakePeopleOptions {
   std::vector<body::PoseParams> poses;  // bases of people::sample_upright_pose; empty: people::sample_pose
 };
 
-/// Writes scenes <out>/0000000, ... by seed, 54 views each. Complete scenes that are already there are kept, so that an
+/// Writes scenes <out>/0000000, ... by seed, 54 views each, and what is known of these people into <out>/attributes.json. Complete scenes that are already there are kept, so that an
 /// interrupted call can be repeated; see scene_is_complete for what it says of damaged ones. `progress(done, total)`
 /// may be empty. Throws Error(kConfig) for a setting out of range.
 void make_people(people::Wardrobe& wardrobe, const std::filesystem::path& out, const MakePeopleOptions& options,

@@ -5,6 +5,7 @@
 
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/data/scenes_for_test.h"
+#include "layeravatar/people/person_attributes.h"
 
 namespace layeravatar::data {
 namespace {
@@ -95,6 +96,9 @@ TEST_F(PeopleOfThePackage, AreKeptWhenThereAndTheSameWhenMadeAgain) {
   make_people(*wardrobe, folder / "a", options);
   EXPECT_EQ(fs::last_write_time(manifest), time);
   EXPECT_TRUE(fs::exists(folder / "a/0000002/manifest.json"));
+  const auto known = io::parse_attributes(read_file(folder / "a" / kAttributesFile), "a");
+  EXPECT_EQ(known.size(), 2U);
+  EXPECT_EQ(known.at("0000002"), people::attributes_of(people::sample_look(2, wardrobe->package())));
   options.seed = 2;
   options.count = 1;
   make_people(*wardrobe, folder / "b", options);
