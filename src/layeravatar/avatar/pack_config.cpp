@@ -18,17 +18,18 @@ using Json = nlohmann::ordered_json;
 }  // namespace
 
 std::string PackConfig::to_json() const {
-  return Json{{"profile", profile},
-              {"image-size", image_size},
-              {"planes-height", planes_height},
-              {"unet-base-channels", unet_base_channels},
-              {"unet-channel-factors", unet_channel_factors},
-              {"unet-resblocks", unet_resblocks},
-              {"unet-heads", unet_heads},
-              {"unet-attention", unet_attention},
-              {"unet-prior-rank", unet_prior_rank},
-              {"provenance", provenance}}
-      .dump();
+  Json out{{"profile", profile},
+           {"image-size", image_size},
+           {"planes-height", planes_height},
+           {"unet-base-channels", unet_base_channels},
+           {"unet-channel-factors", unet_channel_factors},
+           {"unet-resblocks", unet_resblocks},
+           {"unet-heads", unet_heads},
+           {"unet-attention", unet_attention},
+           {"unet-prior-rank", unet_prior_rank},
+           {"provenance", provenance}};
+  if (!attributes.empty()) out["attributes"] = Json::parse(avatar::to_json(attributes));
+  return out.dump();
 }
 
 PackConfig PackConfig::from_json(const std::string& text, const std::string& file) {
@@ -58,6 +59,7 @@ PackConfig PackConfig::from_json(const std::string& text, const std::string& fil
     c.unet_attention.clear();
     for (const Json& entry : attention) whole("unet-attention", entry, c.unet_attention.emplace_back(), 1, 4096);
     if (json.contains("unet-prior-rank")) whole("unet-prior-rank", json["unet-prior-rank"], c.unet_prior_rank, 0, 4096);
+    if (json.contains("attributes")) c.attributes = vocabulary_from_json(json["attributes"].dump(-1, ' ', false, Json::error_handler_t::replace), file);
     json.at("provenance").get_to(c.provenance);
   } catch (const Json::exception& e) {
     reject(file, fmt::format("pack configuration: {}", e.what()));

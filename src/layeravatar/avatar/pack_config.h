@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include "layeravatar/avatar/vocabulary.h"
+
 namespace layeravatar::avatar {
 
 /// Sizes and settings; the file carries them as JSON in its metadata.
@@ -16,6 +18,7 @@ struct PackConfig {
   int unet_heads = 4;
   std::vector<int> unet_attention{16, 8, 4};
   int unet_prior_rank = 0;            // 0: the U-Net has no prior, as in the release
+  Vocabulary attributes;              // what the prior knows of people; empty: nothing
   std::string provenance;             // how it was trained, free text
 
   [[nodiscard]] std::string to_json() const;

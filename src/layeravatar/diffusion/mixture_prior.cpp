@@ -90,7 +90,7 @@ std::vector<int> ward_clusters(const Tensor& squared_distances, int most, int le
   return out;
 }
 
-MixturePrior::MixturePrior(std::int64_t channels, std::array<int, 2> image_size, std::int64_t rank)
+MixturePrior::MixturePrior(std::int64_t channels, std::array<int, 2> image_size, std::int64_t rank, bool attributes)
     : channels_(channels), rows_(image_size[0]), columns_(image_size[1]) {
   LAV_CHECK(channels > 0 && rank > 0 && rows_ % kBlock == 0 && columns_ % kBlock == 0, "planes in whole blocks");
   const std::int64_t kept = channels * rows_ * columns_ / kKeptOneOf;
@@ -105,6 +105,7 @@ MixturePrior::MixturePrior(std::int64_t channels, std::array<int, 2> image_size,
   axes_ = register_buffer("axes", torch::zeros({kParts, kClasses, kAxes, rank}));
   spread_ = register_buffer("spread", torch::zeros({kParts, kClasses, kAxes}));
   rest_ = register_buffer("rest", torch::zeros({channels, kBlock, kBlock}));
+  if (attributes) attributes_ = register_module("attributes", std::make_shared<PriorAttributes>(kParts, kClasses, kAxes, rank));
 }
 
 Tensor MixturePrior::masks() const { return owner_.unsqueeze(0) == torch::arange(kParts, owner_.options()).reshape({-1, 1, 1, 1}); }
@@ -192,7 +193,7 @@ Tensor MixturePrior::rest_variance() const {
   return (blocks.flatten() * support()).index_fill(0, index_.to(torch::kInt64), 0);
 }
 
-void MixturePrior::fit(const std::vector<Tensor>& planes, const Tensor& owner) {
+void MixturePrior::fit(const std::vector<Tensor>& planes, const Tensor& owner, const PeopleAttributes* attributes) {
   LAV_CHECK(planes.size() > 1, "two planes have a variance");
   tensor::expect_shape(owner, {channels_, rows_, columns_}, "owner");
   LAV_CHECK(owner.max().item<std::int64_t>() < kParts, "a part of each texel");
@@ -229,13 +230,22 @@ void MixturePrior::fit(const std::vector<Tensor>& planes, const Tensor& owner) {
     deviation_[p].slice(0, 0, rank).copy_((kept / static_cast<double>(n)).sqrt());
     const Tensor shape = centred.index_select(1, (index.slice(0, from, to) - p * channels_ * rows_ * columns_ < half).nonzero().squeeze(1));
     const Tensor gram = shape.matmul(shape.t());
-    fit_classes(p, centred.matmul(components.t()), gram.diag().unsqueeze(0) + gram.diag().unsqueeze(1) - 2 * gram);
+    fit_classes(p, centred.matmul(components.t()), gram.diag().unsqueeze(0) + gram.diag().unsqueeze(1) - 2 * gram, attributes);
   }
 }
 
-void MixturePrior::fit_classes(std::int64_t part, const Tensor& y, const Tensor& squared_distances) {
+void MixturePrior::fit_classes(std::int64_t part, const Tensor& y, const Tensor& squared_distances, const PeopleAttributes* attributes) {
   const std::int64_t n = y.size(0), rank = y.size(1);
-  const std::vector<int> cluster = ward_clusters(squared_distances, static_cast<int>(kClasses), kLeastMembers);
+  Tensor distances = squared_distances;
+  bool kinds_known = false;
+  if (attributes != nullptr) {
+    // Kinds lie farther apart than any two planes, and are the last to be joined.
+    const Tensor kind = attributes->kinds.at(static_cast<std::size_t>(part));
+    const Tensor apart = (kind.unsqueeze(0) != kind.unsqueeze(1)).logical_and(kind.unsqueeze(0) >= 0).logical_and(kind.unsqueeze(1) >= 0);
+    kinds_known = apart.any().item<bool>();
+    distances = distances + apart.to(torch::kFloat64) * (static_cast<double>(n) * squared_distances.max());
+  }
+  const std::vector<int> cluster = ward_clusters(distances, static_cast<int>(kClasses), kinds_known ? kLeastOfKind : kLeastMembers);
   for (int l = 0; l <= *std::max_element(cluster.begin(), cluster.end()); ++l) {
     std::vector<std::int64_t> members;
     for (std::size_t i = 0; i < cluster.size(); ++i)
@@ -249,6 +259,13 @@ void MixturePrior::fit_classes(std::int64_t part, const Tensor& y, const Tensor&
     axes_[part][l].slice(0, 0, kept).slice(1, 0, rank).copy_(axes.slice(0, 0, kept));
     spread_[part][l].slice(0, 0, kept).copy_(deviations.slice(0, 0, kept));
   }
+  if (attributes_ != nullptr && attributes != nullptr)
+    attributes_->fit_part(part, y, cluster, attributes->words.at(static_cast<std::size_t>(part)), attributes->values.at(static_cast<std::size_t>(part)));
+}
+
+Classes MixturePrior::given(const Condition& condition) const {
+  LAV_CHECK(attributes_ != nullptr, "a prior that knows attributes");
+  return attributes_->given({weight_, centre_, axes_, spread_}, condition);
 }
 
 bool MixturePrior::fitted() const { return deviation_.max().item<float>() > 0; }
@@ -285,28 +302,28 @@ Tensor MixturePrior::to_components(const Tensor& planes) const {
   return to_basis(block_frequencies(planes.unsqueeze(0), *use).index_select(1, use->block_index), *use)[0] * deviation_;
 }
 
-Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tensor& noise) const {
+Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tensor& noise, const Classes& classes) {
   const Tensor a = signal.reshape({-1, 1, 1, 1}), s = noise.reshape({-1, 1, 1, 1});
   const double drift = kDrift * kDrift;
   const Tensor off = a.square() * drift + s.square();                                       // variance of y across the axes, [B, 1, 1, 1]
-  const Tensor own = spread_.square() + drift, along = a.square() * own + s.square();       // [B, P, L, R]
-  const Tensor d = y.unsqueeze(2) - a * centre_;                                            // [B, P, L, K]
-  const Tensor on_axes = axes_.matmul(d.unsqueeze(4)).squeeze(4);                           // [B, P, L, R]
+  const Tensor own = classes.spread.square() + drift, along = a.square() * own + s.square();       // [B, P, L, R]
+  const Tensor d = y.unsqueeze(2) - a * classes.centre;                                            // [B, P, L, K]
+  const Tensor on_axes = classes.axes.matmul(d.unsqueeze(4)).squeeze(4);                           // [B, P, L, R]
   const Tensor distance = d.square().sum(3) / off.squeeze(3) + ((1 / along - 1 / off) * on_axes.square() + along.log() - off.log()).sum(3);
-  const Tensor share = torch::softmax(weight_.log() - distance / 2, 2).unsqueeze(3);       // [B, P, L, 1]
+  const Tensor share = torch::softmax(classes.weight.log() - distance / 2, 2).unsqueeze(3);       // [B, P, L, 1]
   const Tensor gain = a * drift / off;
-  const Tensor of_class = centre_ + gain * d + ((a * own / along - gain) * on_axes).unsqueeze(3).matmul(axes_).squeeze(3);
+  const Tensor of_class = classes.centre + gain * d + ((a * own / along - gain) * on_axes).unsqueeze(3).matmul(classes.axes).squeeze(3);
   return (share * of_class).sum(2);
 }
 
-Tensor MixturePrior::estimate(const Tensor& x, const Tensor& t) const {
+Tensor MixturePrior::estimate(const Tensor& x, const Tensor& t, const Classes* classes) const {
   const auto [signal, noise] = signal_and_noise(schedule_, t);
   const Tensor a = signal.unsqueeze(1), s = noise.unsqueeze(1);
   const auto gain = [&](const auto& variance) { return a * variance / (a * a * variance + s * s); };  // [B, ...]
   const auto use = prepared();
   const Tensor all = block_frequencies(x, *use), seen = all.index_select(1, use->block_index) - a * mean_, drift = gain(kDrift * kDrift);
   const Tensor y = to_basis(seen, *use);
-  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise) - drift.unsqueeze(2) * y, *use);
+  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise, classes != nullptr ? *classes : Classes{weight_, centre_, axes_, spread_}) - drift.unsqueeze(2) * y, *use);
   return planes_of_blocks((gain(use->rest_variance) * all).index_copy(1, use->block_index, kept), *use);
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "layeravatar/diffusion/block_cosine.h"
+#include "layeravatar/diffusion/prior_attributes.h"
 #include "layeravatar/diffusion/schedule.h"
 
 namespace layeravatar::diffusion {
@@ -27,25 +28,29 @@ namespace layeravatar::diffusion {
 /// Buffers, M = C h w / 9, P parts, L classes, R axes: owner [C, h, w] uint8, the part of each texel; index [M] int32 of
 /// the coefficients among P C h w, ascending; mean [M]; basis [K, M] int8, row k the k-th component of every part in the
 /// part's columns, in units of step [P, K]; deviation [P, K]; weight [P, L]; centre [P, L, K] and axes [P, L, R, K] in
-/// components, spread [P, L, R] along the axes; rest [C, 8, 8]. Zero until fitted.
+/// components, spread [P, L, R] along the axes; rest [C, 8, 8]; with attributes theirs too. Zero until fitted.
 class MixturePrior : public torch::nn::Module {
  public:
   static constexpr std::int64_t kBlock = kCosineBlock;
   static constexpr std::int64_t kKeptOneOf = 9;
   static constexpr std::int64_t kParts = 5, kClasses = 12, kAxes = 31;
-  static constexpr int kLeastMembers = 5;  // planes of a class
+  static constexpr int kLeastMembers = 5, kLeastOfKind = 3;  // planes of a class, found or of a known kind
   static constexpr double kDrift = 0.01;
   /// Of planes [channels, rows, columns], rows and columns multiples of kBlock.
-  MixturePrior(std::int64_t channels, std::array<int, 2> image_size, std::int64_t rank);
+  MixturePrior(std::int64_t channels, std::array<int, 2> image_size, std::int64_t rank, bool attributes = false);
   /// From planes [C, h, w] and the part of each texel [C, h, w] uint8; with n planes at most n - 1 components of a part get a
-  /// deviation. Classes differ in the first half of the channels, the geometry: not in colour.
-  void fit(const std::vector<torch::Tensor>& planes, const torch::Tensor& owner);
+  /// deviation. Classes differ in the first half of the channels, the geometry: not in colour. Planes of different kinds are in different classes
+  /// where the attributes tell kinds, as far as there are kClasses, and kLeastOfKind planes of each.
+  void fit(const std::vector<torch::Tensor>& planes, const torch::Tensor& owner, const PeopleAttributes* attributes = nullptr);
   [[nodiscard]] bool fitted() const;
   /// Of buffers from a file: every owner is a part, the indices ascend and lie in the planes, else Error(kInput) that begins
   /// with `what`.
   void check(const std::string& what) const;
-  /// E[x0 | x_t] with x_t = a x0 + s noise at steps t [B]; x [B, C, h, w] -> the same shape.
-  [[nodiscard]] torch::Tensor estimate(const torch::Tensor& x, const torch::Tensor& t) const;
+  [[nodiscard]] bool has_attributes() const { return attributes_ != nullptr; }
+  /// What is left of the mixture by what is asked for. Throws Error(kConfig) for words that nobody has together.
+  [[nodiscard]] Classes given(const Condition& condition) const;
+  /// E[x0 | x_t] with x_t = a x0 + s noise at steps t [B]; x [B, C, h, w] -> the same shape. `classes`, of one mixture or of B, take the place of its own.
+  [[nodiscard]] torch::Tensor estimate(const torch::Tensor& x, const torch::Tensor& t, const Classes* classes = nullptr) const;
   /// E[v | x_t] of v = a noise - s x0, from the estimate [B, C, h, w] of x0.
   [[nodiscard]] torch::Tensor velocity(const torch::Tensor& x, const torch::Tensor& estimate, const torch::Tensor& t) const;
   /// How far v lies from that, root of the mean square over texels, where the classes are known: [B, 1, 1, 1].
@@ -87,12 +92,13 @@ class MixturePrior : public torch::nn::Module {
   static torch::Tensor of_basis(const torch::Tensor& y, const Prepared& use);        // the transpose
   [[nodiscard]] torch::Tensor support() const;                                     // [P C h w], 1 in a part's blocks
   [[nodiscard]] torch::Tensor rest_variance() const;                               // [P C h w], zero where index points
-  [[nodiscard]] torch::Tensor posterior(const torch::Tensor& y, const torch::Tensor& a, const torch::Tensor& s) const;  // [B, P, K], of a y + s noise
-  void fit_classes(std::int64_t part, const torch::Tensor& y, const torch::Tensor& squared_distances);
+  static torch::Tensor posterior(const torch::Tensor& y, const torch::Tensor& a, const torch::Tensor& s, const Classes& classes);  // [B, P, K], of a y + s noise
+  void fit_classes(std::int64_t part, const torch::Tensor& y, const torch::Tensor& squared_distances, const PeopleAttributes* attributes);
 
   Schedule schedule_;
   std::int64_t channels_, rows_, columns_;
   torch::Tensor owner_, index_, mean_, basis_, step_, deviation_, weight_, centre_, axes_, spread_, rest_;
+  std::shared_ptr<PriorAttributes> attributes_;
   mutable std::mutex guard_;
   mutable std::shared_ptr<const Prepared> prepared_;
 };

@@ -10,7 +10,7 @@ constexpr double kMeanWeight = 0.2266621;  // of sqrt(SNR weighting) over all st
 }  // namespace
 
 TrainingLoss training_loss(UNet& unet, const Schedule& schedule, const torch::Tensor& x0, const torch::Tensor& t,
-                           const torch::Tensor& noise, double weight_scale, Weighting weighting) {
+                           const torch::Tensor& noise, double weight_scale, Weighting weighting, const Classes* classes) {
   const std::int64_t batch = x0.size(0);
   std::vector<float> signal, sigma, weight;
   for (std::int64_t b = 0; b < batch; ++b) {
@@ -22,7 +22,7 @@ TrainingLoss training_loss(UNet& unet, const Schedule& schedule, const torch::Te
   }
   const torch::Tensor a = torch::tensor(signal).reshape({batch, 1, 1, 1}),
                       s = torch::tensor(sigma).reshape({batch, 1, 1, 1});
-  const torch::Tensor v_hat = unet.forward(a * x0 + s * noise, t);
+  const torch::Tensor v_hat = unet.forward(a * x0 + s * noise, t, classes);
   const torch::Tensor v = a * noise - s * x0;
   const torch::Tensor each = (v_hat - v).square().mean({1, 2, 3}) * (0.5 * weight_scale) * torch::tensor(weight);
   TrainingLoss out;

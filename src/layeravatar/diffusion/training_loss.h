@@ -18,9 +18,10 @@ struct TrainingLoss {
   std::array<double, 4> quartiles{};    // the same averaged over t in quarters of the schedule; 0 where none fell
 };
 
-/// x0 [B, C, h, w] is not detached: its gradient comes through x_t and through the target v. t [B], noise like x0.
+/// x0 [B, C, h, w] is not detached: its gradient comes through x_t and through the target v. t [B], noise like x0. `classes`: of the U-Net's prior, where
+/// something is known of x0.
 TrainingLoss training_loss(UNet& unet, const Schedule& schedule, const torch::Tensor& x0, const torch::Tensor& t,
                            const torch::Tensor& noise, double weight_scale = 20.0,
-                           Weighting weighting = Weighting::kSnr);
+                           Weighting weighting = Weighting::kSnr, const Classes* classes = nullptr);
 
 }  // namespace layeravatar::diffusion

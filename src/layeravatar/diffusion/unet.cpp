@@ -289,7 +289,7 @@ UNet::UNet(const UNetConfig& config, Fill fill) : config_(config) {
   out_blocks_ = register_module("out_blocks", out_blocks_);
   out_ = register_module("out", std::make_shared<Head>(width, config.in_channels, fill));
   if (config.prior_rank > 0)
-    prior_ = register_module("prior", std::make_shared<MixturePrior>(config.in_channels, config.image_size, config.prior_rank));
+    prior_ = register_module("prior", std::make_shared<MixturePrior>(config.in_channels, config.image_size, config.prior_rank, config.prior_attributes));
 }
 
 Tensor sinusoidal_embedding(const Tensor& t, std::int64_t half) {
@@ -306,15 +306,15 @@ int norm_groups(int channels) {
 
 Tensor UNet::embed_time(const Tensor& t) { return static_cast<TimeEmbedding&>(*time_embedding_).forward(t); }
 
-Tensor UNet::forward(const Tensor& x, const Tensor& t) {
+Tensor UNet::forward(const Tensor& x, const Tensor& t, const Classes* classes) {
   tensor::expect_shape(x, {-1, config_.in_channels, config_.image_size[0], config_.image_size[1]}, "x");
   tensor::expect_shape(t, {x.size(0)}, "t");
-  return with_prior(x, t, [&](const Tensor& estimate) { return run_network(x, t, estimate); });
+  return with_prior(x, t, [&](const Tensor& estimate) { return run_network(x, t, estimate); }, classes);
 }
 
-Tensor UNet::with_prior(const Tensor& x, const Tensor& t, const std::function<Tensor(const Tensor& estimate)>& network) const {
+Tensor UNet::with_prior(const Tensor& x, const Tensor& t, const std::function<Tensor(const Tensor& estimate)>& network, const Classes* classes) const {
   if (!prior_) return network(Tensor());
-  const Tensor estimate = prior_->estimate(x, t);
+  const Tensor estimate = prior_->estimate(x, t, classes);
   return prior_->velocity(x, estimate, t) + prior_->deviation(t) * network(estimate);
 }
 

@@ -23,6 +23,7 @@ struct UNetConfig {
   int resblocks = 2;                                         // per level
   int heads = 4;
   int prior_rank = 0;                                        // of the mixture prior; 0: none, as in the release
+  bool prior_attributes = false;                             // the prior knows attributes of people
   std::vector<int> attention_res{16, 8, 4};                  // attention where 2^level = min(image_size) / r
 
   /// Throws Error(kConfig) naming field, value and range.
@@ -44,8 +45,8 @@ enum class Fill { kInitial, kNone };
 class UNet : public torch::nn::Module {
  public:
   explicit UNet(const UNetConfig& config, Fill fill = Fill::kInitial);
-  /// x [B, C, h, w], t [B] integer steps -> [B, C, h, w].
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
+  /// x [B, C, h, w], t [B] integer steps -> [B, C, h, w]. `classes`: what a condition leaves of the prior's mixture, which the network sees through its estimate.
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t, const Classes* classes = nullptr);
   /// What every block sees of the step: [B] -> [B, 4 * base_channels], without a final activation.
   torch::Tensor embed_time(const torch::Tensor& t);
   /// Called by `forward` with the name and output of every block, "in_blocks.0" and so on, "mid_blocks", "out_blocks.0"; empty: nobody looks.
@@ -55,7 +56,8 @@ class UNet : public torch::nn::Module {
   [[nodiscard]] Precision precision() const { return precision_; }
   /// The output from what `network` makes of x and the prior's estimate of x0, which is undefined without a prior.
   [[nodiscard]] torch::Tensor with_prior(const torch::Tensor& x, const torch::Tensor& t,
-                                         const std::function<torch::Tensor(const torch::Tensor& estimate)>& network) const;
+                                         const std::function<torch::Tensor(const torch::Tensor& estimate)>& network,
+                                         const Classes* classes = nullptr) const;
   [[nodiscard]] const UNetConfig& config() const { return config_; }
   /// Null without one.
   [[nodiscard]] std::shared_ptr<MixturePrior> prior() const { return prior_; }

@@ -401,7 +401,7 @@ std::size_t UNetEngine::Net::bytes() const {
 UNetEngine::UNetEngine(std::shared_ptr<UNet> unet) : unet_(std::move(unet)) {}
 UNetEngine::~UNetEngine() = default;
 
-Tensor UNetEngine::forward(const Tensor& x, const Tensor& t) {
+Tensor UNetEngine::forward(const Tensor& x, const Tensor& t, const Classes* classes) {
   const UNetConfig& config = unet_->config();
   tensor::expect_shape(x, {-1, config.in_channels, config.image_size[0], config.image_size[1]}, "x");
   tensor::expect_shape(t, {x.size(0)}, "t");
@@ -409,7 +409,7 @@ Tensor UNetEngine::forward(const Tensor& x, const Tensor& t) {
   prepare();
   return unet_->with_prior(x, t, [&](const Tensor& estimate) {
     return net_->forward(x.contiguous(), estimate.defined() ? estimate.contiguous() : estimate, t);
-  });
+  }, classes);
 }
 
 void UNetEngine::prepare() {

@@ -23,7 +23,7 @@ class UNetEngine {
   /// x [B, C, h, w] float32 on the CPU, t [B] integer steps -> [B, C, h, w]; no gradients. The bits do not depend on the number
   /// of threads. In float32 within 1e-5 of UNet::forward's largest value. Not for several threads at once.
   /// Throws Error(kInternal) when a shape or type is wrong.
-  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t);
+  torch::Tensor forward(const torch::Tensor& x, const torch::Tensor& t, const Classes* classes = nullptr);
   /// Packs the weights now where they are not.
   void prepare();
   /// Bytes of packed weights and of activations.

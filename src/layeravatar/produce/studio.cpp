@@ -36,6 +36,7 @@ Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
     unet.heads = pack.config.unet_heads;
     unet.attention_res = pack.config.unet_attention;
     unet.prior_rank = pack.config.unet_prior_rank;
+    unet.prior_attributes = !pack.config.attributes.empty();
     s.unet = std::make_shared<diffusion::UNet>(unet, diffusion::Fill::kNone);
     nn::share_named_tensors(*s.unet, pack.unet, file + ": denoiser");
     if (s.unet->prior() != nullptr) s.unet->prior()->check(file + ": denoiser");

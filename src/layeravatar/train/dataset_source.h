@@ -12,6 +12,7 @@ class DatasetSource : public SceneSource {
   /// `views` of each scene are drawn for each epoch.
   DatasetSource(std::shared_ptr<const data::Dataset> dataset, int views) : dataset_(std::move(dataset)), views_(views) {}
   [[nodiscard]] std::vector<std::string> names() const override;
+  [[nodiscard]] std::vector<io::Attributes> attributes() const override { return dataset_->attributes(); }
   [[nodiscard]] SceneBatch load(std::int64_t scene, std::int64_t epoch, int image_size) override;
 
  private:

@@ -21,6 +21,7 @@ avatar::ModelPack make_pack(const Trainer& trainer, const std::vector<body::Pose
   pack.config.unet_resblocks = 2;
   pack.config.unet_attention = c.unet_attention;
   pack.config.unet_prior_rank = c.unet_prior_rank;
+  pack.config.attributes = trainer.vocabulary();
   pack.config.provenance = fmt::format("trained for {} iterations on {} people", trainer.iteration(), people.size());
   pack.layers = trainer.scaffold().deformer->layers();
   pack.body = trainer.scaffold().deformer->body();

@@ -57,6 +57,7 @@ void read_value(T& value, const Json& json, const std::string& where) {
       value.push_back(stage);
       stage.refit_steps = 0;
       stage.fit_prior = false;
+      stage.restart_unet = false;
     }
   } else if constexpr (is_list<T>) {
     if (!json.is_array()) fail(fmt::format("{}: expected a list, found {}", where, shown(json)));
@@ -134,6 +135,8 @@ void TrainConfig::check() const {
   require(loss_coef >= 0, "loss-coef", loss_coef, ">= 0");
   require(unet_base_channels >= 2 && unet_base_channels % 2 == 0, "unet-base-channels", unet_base_channels, "even, >= 2");
   require(!unet_channel_factors.empty(), "unet-channel-factors", unet_channel_factors.size(), "a list");
+  require(unet_open >= 0 && unet_open <= 1, "unet-open", unet_open, "in 0..1");
+  require(!unet_prior_attributes || unet_prior_rank > 0, "unet-prior-rank", unet_prior_rank, "in 1..4096 with unet-prior-attributes");
   require(unet_prior_rank >= 0 && unet_prior_rank <= 4096, "unet-prior-rank", unet_prior_rank, "in 0..4096");
   require(unet_scenes >= 1, "unet-scenes", unet_scenes, ">= 1");
   diffusion::precision_named(unet_precision);

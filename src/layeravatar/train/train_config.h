@@ -18,6 +18,7 @@ struct Stage {
   bool diffusion = true;        // false: reconstruction alone
   int refit_steps = 0;          // fit every code anew when the stage begins, networks frozen (fit_code); 0: do not
   bool fit_prior = false;       // fit the U-Net's prior anew when the stage begins
+  bool restart_unet = false;   // with it: the last convolution of the U-Net is zero again and its optimiser new, so that the network is the new prior's denoiser
   bool batch_norm = true;       // normalise by the batch (the release); false: by the running statistics, as in use
   LossWeights weights;
 
@@ -30,6 +31,7 @@ struct Stage {
     field("diffusion", s.diffusion, "train the diffusion model and use its prior");
     field("refit-steps", s.refit_steps, "steps in which every code is fitted anew when the stage begins, 0 for not");
     field("fit-prior", s.fit_prior, "fit the prior of the U-Net anew to the planes when the stage begins");
+    field("restart-unet", s.restart_unet, "begin with the prior's denoiser when the stage begins: the U-Net's last convolution zero, its optimiser new");
     field("batch-norm", s.batch_norm, "normalise by each batch's own statistics; false: by the running ones, as avatars are decoded");
     field("pixel", s.weights.pixel, "weight of the colour loss");
     field("seg", s.weights.seg, "weight of the segmentation loss");
@@ -57,6 +59,8 @@ struct TrainConfig {
   std::vector<double> unet_channel_factors{0.5, 1, 2, 2};
   std::vector<int> unet_attention{16, 8};
   int unet_prior_rank = 0;               // of the U-Net's mixture prior, fitted to the planes when the diffusion model joins
+  bool unet_prior_attributes = false;    // the prior knows what the dataset says of people and what colours its pictures show
+  double unet_open = 0.2;                // share of codes that the U-Net sees without what is known of them
   int unet_scenes = 1;                   // codes in each U-Net step; those beyond the step's own scenes come from the cache
   bool unet_mix_parts = false;           // the further codes take each component from a person of its own
   std::string perceptual_network;        // TorchScript of the perceptual loss
@@ -90,6 +94,8 @@ struct TrainConfig {
     field("unet-channel-factors", c.unet_channel_factors, "channels of each level over the base");
     field("unet-attention", c.unet_attention, "attention resolutions, as divisors of the smaller side");
     field("unet-prior-rank", c.unet_prior_rank, "principal components of each part in the U-Net's mixture prior; 0 for none, as in the release");
+    field("unet-prior-attributes", c.unet_prior_attributes, "the prior learns how planes go with the dataset's attributes.json and with the colours of its pictures, for `generate --like`");
+    field("unet-open", c.unet_open, "share of codes that the U-Net sees without what is known of them, for guidance without a classifier");
     field("unet-scenes", c.unet_scenes, "codes in each step of the U-Net");
     field("unet-mix-parts", c.unet_mix_parts, "further codes in the U-Net's steps take each component from a random person");
     field("perceptual-network", c.perceptual_network, "TorchScript feature network of the perceptual loss, StyleGAN's vgg16.pt; without one that loss is left out");

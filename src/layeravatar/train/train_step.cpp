@@ -54,7 +54,8 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
     const torch::Tensor x0 = learned.activation.forward(torch::stack(all));
     const diffusion::TrainingLoss loss =
         diffusion::training_loss(*learned.unet, scaffold.schedule, x0, input.timesteps, input.noise, 20.0,
-                                 config.unet_flat_weights ? diffusion::Weighting::kFlat : diffusion::Weighting::kSnr);
+                                 config.unet_flat_weights ? diffusion::Weighting::kFlat : diffusion::Weighting::kSnr,
+                                 input.classes.weight.defined() ? &input.classes : nullptr);
     loss.value.backward();
     scaffold.ranks->average_gradients(*learned.unet);
     log["loss_ddpm_mse"] = loss.value.item<double>();

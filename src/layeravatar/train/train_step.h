@@ -29,6 +29,7 @@ struct StepInput {
   std::vector<torch::Tensor> more_codes;  // further codes [12, h, 3h] before activation, for the U-Net alone
   torch::Tensor timesteps;            // [scenes + more] int64
   torch::Tensor noise;                // [scenes + more, 12, h, 3h]
+  diffusion::Classes classes;         // [scenes + more, ...] of the U-Net's prior, as far as codes are known of; undefined: nothing is
   std::vector<Crop> crops;            // of the perceptual term, one for each step of the codes; may be empty without one
 };
 

@@ -23,6 +23,7 @@
 #include "layeravatar/train/checkpoint.h"
 #include "layeravatar/train/event_file.h"
 #include "layeravatar/train/fit_code.h"
+#include "layeravatar/train/people_attributes.h"
 #include "layeravatar/train/preview.h"
 
 namespace layeravatar::train {
@@ -41,6 +42,7 @@ Learned make_learned(const TrainConfig& config) {
   unet.channel_factors = config.unet_channel_factors;
   unet.attention_res = config.unet_attention;
   unet.prior_rank = config.unet_prior_rank;
+  unet.prior_attributes = config.unet_prior_attributes;
   out.decoder = std::make_shared<avatar::Decoder>();
   out.decoder_ema = std::make_shared<avatar::Decoder>();
   out.unet = std::make_shared<diffusion::UNet>(unet);
@@ -85,6 +87,13 @@ std::string template_hash(const templates::LayeredTemplate& t) {
 
 std::vector<std::string> names_of(const std::vector<std::string>& all, const Shard& shard) { return {all.begin() + shard.begin, all.begin() + shard.end}; }
 
+// Networks from before the prior knew attributes lack them: zero until it is fitted.
+Tensors with_attributes(Tensors tensors, const diffusion::UNet& unet) {
+  for (const auto& [name, tensor] : nn::named_tensors(unet))
+    if (name.starts_with("prior.attributes.")) tensors.emplace(name, torch::zeros_like(tensor));
+  return tensors;
+}
+
 std::string file_name(std::int64_t iteration) { return fmt::format("iter_{:08}", iteration); }
 
 constexpr const char *kState = "state.safetensors", *kCodes = "codes.safetensors";
@@ -111,10 +120,29 @@ torch::Tensor draw_timesteps(std::int64_t steps, std::int64_t count, double powe
   return (u.pow(1 / power) * static_cast<double>(steps)).floor().clamp(0, static_cast<double>(steps - 1)).to(torch::kInt64);
 }
 
-torch::Tensor draw_code(const CodeCache& codes, const torch::Tensor& owner, std::mt19937_64& engine) {
-  const auto draw = [&] { return codes.code(static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(codes.size()))); };
-  torch::Tensor out = draw();
-  for (int part = 1; owner.defined() && part < diffusion::MixturePrior::kParts; ++part) out = torch::where(owner == part, draw(), out);
+DrawnCode draw_code(const CodeCache& codes, const torch::Tensor& owner, std::mt19937_64& engine) {
+  const auto draw = [&] { return static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(codes.size())); };
+  DrawnCode out;
+  out.person.fill(draw());
+  out.code = codes.code(out.person[0]);
+  for (std::size_t part = 1; owner.defined() && part < out.person.size(); ++part) {
+    out.person[part] = draw();
+    out.code = torch::where(owner == static_cast<std::int64_t>(part), codes.code(out.person[part]), out.code);
+  }
+  return out;
+}
+
+diffusion::Condition draw_condition(const std::vector<const diffusion::Condition*>& parts, double open, std::mt19937_64& engine) {
+  diffusion::Condition out = diffusion::no_condition(static_cast<std::int64_t>(parts.size()));
+  const auto heads = [&] { return (engine() >> 63) == 0; };
+  if (static_cast<double>(engine() >> 11) * 0x1.0p-53 < open) return out;
+  for (std::size_t p = 0; p < parts.size(); ++p) {
+    if (heads()) continue;
+    const auto at = static_cast<std::int64_t>(p);
+    if (heads()) out.values[at].copy_(parts[p]->values[at]);
+    if (const torch::Tensor words = parts[p]->words[at].nonzero().squeeze(1); words.size(0) > 0 && heads())
+      out.words[at][words[static_cast<std::int64_t>(engine() % static_cast<std::uint64_t>(words.size(0)))].item<std::int64_t>()] = true;
+  }
   return out;
 }
 
@@ -141,6 +169,12 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
   else if (perceptual && options_.say) options_.say("perceptual-network is not given: the perceptual loss is left out");
   if (config_.unet_prior_rank > 0 && scene_count() < 2)
     throw Error(ErrorKind::kConfig, fmt::format("unet-prior-rank = {}, must be 0 with one scene", config_.unet_prior_rank));
+  if (config_.unet_prior_attributes) {
+    people_ = source_->attributes();
+    vocabulary_ = make_vocabulary(people_);
+    if (vocabulary_.empty()) throw Error(ErrorKind::kConfig, "unet-prior-attributes = true, the dataset says nothing of its people");
+    for (const io::Attributes& person : people_) conditions_.push_back(condition_of(vocabulary_, person));
+  }
   make_folder(options_.folder);
   const fs::path newest = newest_checkpoint(options_.folder);
   if (!newest.empty() && !options_.resume)
@@ -205,7 +239,16 @@ std::vector<torch::Tensor> Trainer::planes() const {
 
 void Trainer::fit_prior() {
   const auto all = planes();
-  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(all, owner_);
+  const diffusion::PeopleAttributes attributes = people_attributes(vocabulary_, people_);
+  for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(all, owner_, vocabulary_.empty() ? nullptr : &attributes);
+}
+
+void Trainer::restart_unet() {
+  const torch::NoGradGuard no_grad;
+  for (const auto& unet : {learned_.unet, learned_.unet_ema})
+    for (const auto& p : unet->named_parameters())
+      if (p.key().starts_with("out.conv.")) p.value().zero_();
+  learned_.unet_adam = std::make_unique<torch::optim::Adam>(learned_.unet->parameters(), config_.unet_lr);
 }
 
 StepLog Trainer::step(StepTimes& times) {
@@ -213,6 +256,7 @@ StepLog Trainer::step(StepTimes& times) {
   if (stage.diffusion && learned_.unet->prior() != nullptr &&
       (!learned_.unet->prior()->fitted() || (stage.fit_prior && iteration_ == stage.from)))
     fit_prior();
+  if (stage.diffusion && stage.restart_unet && iteration_ == stage.from) restart_unet();
   const auto begin = std::chrono::steady_clock::now();
   Ranks& ranks = *options_.ranks;
   const Draw draw = draw_scenes(config_, codes_.size(), iteration_, ranks.size() > 1);
@@ -225,8 +269,25 @@ StepLog Trainer::step(StepTimes& times) {
   for (CodeState& state : states) input.codes.push_back(&state);
   // Everything random in an iteration follows from the seed and its number, so that a resumed run repeats it.
   std::mt19937_64 engine((config_.seed + static_cast<std::uint64_t>(ranks.rank())) * 0x9E3779B97F4A7C15ULL + static_cast<std::uint64_t>(iteration_));
-  for (int i = config_.scenes_per_step; stage.diffusion && i < config_.unet_scenes; ++i)
-    input.more_codes.push_back(draw_code(codes_, config_.unet_mix_parts ? owner_ : torch::Tensor(), engine));
+  std::vector<diffusion::Classes> classes;
+  const auto tell = [&](const std::array<std::int64_t, diffusion::MixturePrior::kParts>& people) {
+    std::vector<const diffusion::Condition*> parts;
+    for (const std::int64_t person : people) parts.push_back(&conditions_[static_cast<std::size_t>(shard_.begin + person)]);
+    classes.push_back(learned_.unet->prior()->given(draw_condition(parts, config_.unet_open, engine)));
+  };
+  const bool told = stage.diffusion && !vocabulary_.empty();
+  if (told)
+    for (const std::int64_t scene : draw.scenes) {
+      std::array<std::int64_t, diffusion::MixturePrior::kParts> same{};
+      same.fill(scene);
+      tell(same);
+    }
+  for (int i = config_.scenes_per_step; stage.diffusion && i < config_.unet_scenes; ++i) {
+    const DrawnCode drawn = draw_code(codes_, config_.unet_mix_parts ? owner_ : torch::Tensor(), engine);
+    input.more_codes.push_back(drawn.code);
+    if (told) tell(drawn.person);
+  }
+  if (told) input.classes = diffusion::stack(classes);
   const auto batch = static_cast<std::int64_t>(input.codes.size() + input.more_codes.size());
   auto generator = at::detail::createCPUGenerator(engine());
   input.timesteps = draw_timesteps(scaffold_.schedule.size(), batch, config_.unet_timestep_power, generator);
@@ -403,7 +464,7 @@ void Trainer::start_from(const avatar::ModelPack& pack) {
   for (const auto& decoder : {learned_.decoder, learned_.decoder_ema})
     nn::load_named_tensors(*decoder, pack.decoder, "the pack to start from: decoder");
   for (const auto& unet : {learned_.unet, learned_.unet_ema})
-    nn::load_named_tensors(*unet, pack.unet, "the pack to start from: denoiser");
+    nn::load_named_tensors(*unet, with_attributes(pack.unet, *unet), "the pack to start from: denoiser");
   if (learned_.unet->prior() != nullptr) learned_.unet->prior()->check("the pack to start from: denoiser");
   learned_.activation = pack.activation;
 }
@@ -421,8 +482,8 @@ void Trainer::load_checkpoint(const Checkpoint& checkpoint) {
   };
   load(*learned_.decoder, "decoder");
   load(*learned_.decoder_ema, "decoder_ema");
-  load(*learned_.unet, "unet");
-  load(*learned_.unet_ema, "unet_ema");
+  for (const auto& [unet, prefix] : {std::pair{learned_.unet, "unet"}, std::pair{learned_.unet_ema, "unet_ema"}})
+    nn::load_named_tensors(*unet, with_attributes(part(state.tensors, prefix), *unet), file.string() + ": " + prefix);
   for (const auto& unet : {learned_.unet, learned_.unet_ema})
     if (unet->prior() != nullptr) unet->prior()->check(file.string() + ": unet");
   nn::load_adam_state(*learned_.decoder_adam, *learned_.decoder, part(state.tensors, "decoder_adam"), file.string());

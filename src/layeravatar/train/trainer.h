@@ -2,6 +2,7 @@
 #pragma once
 #include <ATen/core/Generator.h>
 
+#include <array>
 #include <atomic>
 #include <filesystem>
 #include <functional>
@@ -10,7 +11,9 @@
 #include <string>
 
 #include "layeravatar/avatar/pack.h"
+#include "layeravatar/avatar/vocabulary.h"
 #include "layeravatar/body/body_model.h"
+#include "layeravatar/io/attributes.h"
 #include "layeravatar/templates/layered_template.h"
 #include "layeravatar/train/checkpoint.h"
 #include "layeravatar/train/train_step.h"
@@ -22,6 +25,8 @@ class SceneSource {
  public:
   virtual ~SceneSource() = default;
   [[nodiscard]] virtual std::vector<std::string> names() const = 0;
+  /// What is known of each scene's person.
+  [[nodiscard]] virtual std::vector<io::Attributes> attributes() const { return std::vector<io::Attributes>(names().size()); }
   /// Views of a scene as drawn for the given epoch, at `image_size` pixels (0: the data's own).
   [[nodiscard]] virtual SceneBatch load(std::int64_t scene, std::int64_t epoch, int image_size) = 0;
 };
@@ -39,7 +44,15 @@ Draw draw_scenes(const TrainConfig& config, std::int64_t scene_count, std::int64
 torch::Tensor draw_timesteps(std::int64_t steps, std::int64_t count, double power, at::Generator generator);
 
 /// The code of a random person or, with the component of each texel (avatar::plane_owner), of a random person for each.
-torch::Tensor draw_code(const CodeCache& codes, const torch::Tensor& owner, std::mt19937_64& engine);
+struct DrawnCode {
+  torch::Tensor code;
+  std::array<std::int64_t, diffusion::MixturePrior::kParts> person{};  // of each part
+};
+DrawnCode draw_code(const CodeCache& codes, const torch::Tensor& owner, std::mt19937_64& engine);
+
+/// What the U-Net is told of a code whose parts are of people with these conditions: nothing in the share `open` of all cases; else of each part nothing with one chance
+/// in two, and if not, with one chance in two each, all its values and one of its words.
+diffusion::Condition draw_condition(const std::vector<const diffusion::Condition*>& parts, double open, std::mt19937_64& engine);
 
 struct RunOptions {
   std::filesystem::path folder;
@@ -70,6 +83,8 @@ class Trainer {
   [[nodiscard]] std::vector<torch::Tensor> planes() const;
   [[nodiscard]] const Scaffold& scaffold() const { return scaffold_; }
   [[nodiscard]] const TrainConfig& config() const { return config_; }
+  /// What the prior knows of people; empty where it is not to know anything.
+  [[nodiscard]] const avatar::Vocabulary& vocabulary() const { return vocabulary_; }
 
   /// One iteration without logging.
   StepLog step(StepTimes& times);
@@ -84,6 +99,8 @@ class Trainer {
   bool refit_codes(int steps);
   /// The U-Net's prior, from the planes as they are.
   void fit_prior();
+  /// The U-Net as the prior's denoiser: its last convolution zero, its optimiser new.
+  void restart_unet();
   void start_from(const avatar::ModelPack& pack);
   /// Where the codes go that are too many for memory; empty when they are not.
   [[nodiscard]] std::filesystem::path scratch_folder() const;
@@ -99,6 +116,9 @@ class Trainer {
   Learned learned_;
   CodeCache codes_;
   torch::Tensor owner_;  // component of each texel (avatar::plane_owner)
+  std::vector<io::Attributes> people_;          // of all scenes, with a prior that knows attributes
+  avatar::Vocabulary vocabulary_;
+  std::vector<diffusion::Condition> conditions_;  // all that is known of each of the people
   std::int64_t iteration_ = 0;
 };
 

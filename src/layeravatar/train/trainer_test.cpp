@@ -9,7 +9,9 @@
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/io/png.h"
 #include "layeravatar/nn/named_tensors.h"
+#include "layeravatar/produce/sampling.h"
 #include "layeravatar/testing/folder.h"
+#include "layeravatar/train/export_pack.h"
 #include "layeravatar/train/small_run_for_test.h"
 
 namespace layeravatar::train {
@@ -173,11 +175,14 @@ TEST(DrawCode, TakesEachComponentFromAPersonOfItsOwn) {
   std::mt19937_64 engine(3);
   bool mixed = false;
   for (int draw = 0; draw < 8; ++draw) {
-    const torch::Tensor whole = draw_code(codes, {}, engine), parts = draw_code(codes, owner, engine);
+    const torch::Tensor whole = draw_code(codes, {}, engine).code;
+    const DrawnCode drawn = draw_code(codes, owner, engine);
+    const torch::Tensor& parts = drawn.code;
     EXPECT_EQ(whole.min().item<float>(), whole.max().item<float>());
     for (int part = 0; part < 5; ++part) {
       const torch::Tensor own = parts.masked_select(owner == part);
       EXPECT_EQ(own.min().item<float>(), own.max().item<float>()) << part;
+      EXPECT_EQ(own.min().item<float>(), codes.code(drawn.person[static_cast<std::size_t>(part)]).min().item<float>()) << part;
     }
     mixed = mixed || parts.min().item<float>() != parts.max().item<float>();
   }
@@ -224,6 +229,91 @@ TEST_F(TrainerRun, AStageCanFitCodesAndPriorAnew) {
   third->run();
   EXPECT_EQ(third->iteration(), 2);
   EXPECT_TRUE(torch::equal(third->codes().code(1), before));
+}
+
+// One step of Adam from zero moves every weight by its step size at most.
+TEST_F(TrainerRun, AStageCanBeginWithThePriorsDenoiser) {
+  TrainConfig c = config(3);
+  c.warmup = 1;
+  c.unet_lr = 0.1;
+  c.stages = {Stage{}, Stage{}};
+  c.stages[1].from = 2;
+  const auto largest = [&](bool restart) {
+    c.stages[1].restart_unet = restart;
+    RunOptions options;
+    options.folder = folder / (restart ? "anew" : "on");
+    Trainer trainer(c, body, layers, std::make_shared<RandomScenes>(), options);
+    trainer.run();
+    return nn::named_tensors(*trainer.learned().unet).at("out.conv.weight").abs().max().item<double>();
+  };
+  EXPECT_LE(largest(true), 0.1001);
+  EXPECT_GT(largest(false), 0.11);
+}
+
+// Of four people, two of each kind of top.
+class KnownScenes : public RandomScenes {
+ public:
+  KnownScenes() : RandomScenes(4) {}
+  [[nodiscard]] std::vector<io::Attributes> attributes() const override {
+    std::vector<io::Attributes> out;
+    for (int i = 0; i < 4; ++i) out.push_back({{"top", std::vector<std::string>{i % 2 == 0 ? "shirt" : "jacket"}}, {"years", 30.0 + 5 * i}});
+    return out;
+  }
+};
+
+// The networks of a run whose prior does not know people go into one whose prior does; that run goes on bit for bit, and its pack can be asked.
+TEST_F(TrainerRun, ThePriorKnowsWhatTheDatasetSaysOfPeople) {
+  TrainConfig c = config(2);
+  c.unet_prior_rank = 3;
+  const auto run = [&](const std::string& name, std::int64_t iterations, bool resume, const std::shared_ptr<const avatar::ModelPack>& start) {
+    c.iterations = iterations;
+    RunOptions options;
+    options.folder = folder / name;
+    options.resume = resume;
+    options.start = start;
+    auto out = std::make_unique<Trainer>(c, body, layers, std::make_shared<KnownScenes>(), options);
+    out->run();
+    return out;
+  };
+  const auto plain = run("plain", 2, false, nullptr);
+  EXPECT_TRUE(plain->vocabulary().empty());
+  const auto pack = std::make_shared<avatar::ModelPack>(make_pack(*plain, std::vector<body::PoseParams>(4), 32));
+  EXPECT_TRUE(pack->config.attributes.empty());
+  c.unet_prior_attributes = true;
+  c.unet_open = 0.3;
+  const auto whole = run("whole", 4, false, pack), half = run("half", 2, false, pack), rest = run("half", 4, true, nullptr);
+  const auto tensors = nn::named_tensors(*rest->learned().unet);
+  for (const auto& [name, value] : nn::named_tensors(*whole->learned().unet)) EXPECT_TRUE(torch::equal(value, tensors.at(name))) << name;
+  ASSERT_EQ(whole->vocabulary().size(), 2U);
+  const avatar::ModelPack told = make_pack(*whole, std::vector<body::PoseParams>(4), 32);
+  avatar::write_pack(folder / "pack.safetensors", told);
+  const produce::Studio studio = produce::open_studio(folder / "pack.safetensors");
+  produce::SamplingOptions asked;
+  asked.steps = 2;
+  const auto sample = [&](const std::string& like, double guidance) {
+    asked.like = like;
+    asked.guidance = guidance;
+    return produce::sample_planes(studio, produce::noise_of(studio, 5).unsqueeze(0), 1, asked);
+  };
+  const torch::Tensor open = sample("", 1), jacket = sample("top=jacket", 1), shirt = sample("top=shirt", 1);
+  EXPECT_FALSE(torch::equal(jacket, shirt));
+  EXPECT_TRUE(torch::equal(sample("top=jacket", 0), open));
+  EXPECT_FALSE(torch::equal(sample("years=40", 1), open));
+  EXPECT_FALSE(torch::equal(sample("top=jacket", 2), jacket));
+  EXPECT_THROW(sample("top=kilt", 1), Error);
+  EXPECT_THROW(sample("top=jacket", 30), Error);
+}
+
+TEST_F(TrainerRun, APriorOfPeopleNeedsPeopleOfWhomSomethingIsKnown) {
+  TrainConfig c = config(2);
+  c.unet_prior_attributes = true;
+  RunOptions options;
+  options.folder = folder / "run";
+  const auto open = [&] { Trainer(c, body, layers, std::make_shared<RandomScenes>(), options); };
+  EXPECT_THROW(open(), Error);
+  c.unet_prior_rank = 1;
+  EXPECT_THROW(open(), Error);
+  EXPECT_FALSE(std::filesystem::exists(folder / "run"));
 }
 
 TEST_F(TrainerRun, PreviewsAreWrittenAndChangeNothing) {
