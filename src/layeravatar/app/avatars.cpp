@@ -94,6 +94,10 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--noise", o->noise, "initial noise, .npy [count, 12, h, 3h], instead of the seed");
   command->add_option("--views", o->views, "pictures around each avatar");
   command->add_option("--cameras", o->cameras, "pictures from the cameras of a cam_param .json instead");
+  auto like = std::make_shared<std::vector<std::string>>();
+  command->add_option("--like", *like, "what all have, name=value,...: top=shirt,bottom=skirt,hair=long,top-colour=red,sex=female; a wrong name or value is answered with those that work")
+      ->delimiter(',')->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--guidance", o->guidance, "of --like: above 1 goes farther that way (two passes of the denoiser a step), 0 leaves it out");
   command->add_option("--keep", o->keep, "components of avatars that all have, FILE:top,FILE2:hair: the rest is sampled to go with them")->delimiter(',')->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   auto betas = std::make_shared<std::string>();
   command->add_option("--betas", *betas, "body shape, up to 10 numbers with commas (default: predicted)");
@@ -106,6 +110,7 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
     chosen.run = [=, &common] {
       o->model = model_or_default(o->model);
       o->betas = numbers_of(*betas, "--betas");
+      for (const std::string& one : *like) o->like += (o->like.empty() ? "" : ",") + one;
       report_files(common, produce::generate(*o, speaker(common)));
       return 0;
     };

@@ -2,7 +2,9 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <vector>
 
 #include "layeravatar/avatar/decoder.h"
@@ -60,22 +62,28 @@ torch::Tensor plane_owner(const templates::LayeredTemplate& layers, std::int64_t
   return out;
 }
 
-torch::Tensor component_texels(const templates::LayeredTemplate& layers, std::int64_t planes_height, int component, bool with_skin, int reach) {
+torch::Tensor component_texels(const templates::LayeredTemplate& layers, std::int64_t planes_height, int component, bool with_skin) {
   const torch::Tensor owner = plane_owner(layers, planes_height);
   const std::int64_t h = planes_height;
   torch::Tensor in_body = torch::zeros({kPlaneChannels, h, templates::kLayers * h}, torch::kBool);
   in_body.slice(2, 0, h).fill_(true);
-  torch::Tensor out;
-  if (component == 0)
-    out = with_skin ? (owner == 0).logical_and(in_body) : in_body;
-  else if (component == 2)
-    out = (owner == 0).logical_and(in_body.logical_not());
-  else
-    out = with_skin ? owner == component : (owner == component).logical_and(in_body.logical_not());
-  if (reach == 0) return out;
-  // Within each layer's square: the next square's texels are far from it in every way.
-  const torch::Tensor squares = out.to(torch::kFloat32).reshape({kPlaneChannels, h, templates::kLayers, h}).transpose(1, 2);
-  return torch::max_pool2d(squares, 2 * reach + 1, 1, reach).transpose(1, 2).reshape(out.sizes()) > 0;
+  if (component == 0) return with_skin ? (owner == 0).logical_and(in_body) : in_body;
+  if (component == 2) return (owner == 0).logical_and(in_body.logical_not());
+  return with_skin ? owner == component : (owner == component).logical_and(in_body.logical_not());
+}
+
+torch::Tensor texels_read(const templates::LayeredTemplate& layers, std::int64_t planes_height, int component) {
+  constexpr std::int64_t kFilter = 3;  // on either side
+  const std::int64_t h = planes_height, w = templates::kLayers * h;
+  torch::Tensor out = torch::zeros({h, w}, torch::kBool);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(layers.count()); ++i) {
+    if (layers.labels[i] != component + 1) continue;
+    // The bilinear lookup's four texels, clamped to the planes, and the filter around each.
+    const auto first = [](float at, std::int64_t size) { return static_cast<std::int64_t>(std::floor(std::clamp(static_cast<float>(size) * at - 0.5F, 0.0F, static_cast<float>(size - 1)))); };
+    const std::int64_t x = first(layers.uvs[2 * i], w), y = first(layers.uvs[2 * i + 1], h);
+    out.slice(0, std::max<std::int64_t>(y - kFilter, 0), std::min(y + kFilter + 2, h)).slice(1, std::max<std::int64_t>(x - kFilter, 0), std::min(x + kFilter + 2, w)).fill_(true);
+  }
+  return out;
 }
 
 }  // namespace layeravatar::avatar

@@ -17,7 +17,10 @@ torch::Tensor plane_owner(const templates::LayeredTemplate& layers, std::int64_t
 
 /// The texels that a component 0..4 (body, top, hair, shoes, bottom) is decoded from: [12, h, 3h] bool, of the owners above, hair being
 /// what the body's owner has outside of the body's square. `with_skin`: the geometry of the skin below a garment goes with the garment, as in
-/// plane_owner; else with the body. `reach`: widened by that many texels, which the decoder's filters see.
-torch::Tensor component_texels(const templates::LayeredTemplate& layers, std::int64_t planes_height, int component, bool with_skin, int reach = 0);
+/// plane_owner; else with the body.
+torch::Tensor component_texels(const templates::LayeredTemplate& layers, std::int64_t planes_height, int component, bool with_skin);
+
+/// The texels [h, 3h] bool on which the attributes of a component's Gaussians depend: lookups and filters reach into other components' texels, and over the squares' seams.
+torch::Tensor texels_read(const templates::LayeredTemplate& layers, std::int64_t planes_height, int component);
 
 }  // namespace layeravatar::avatar

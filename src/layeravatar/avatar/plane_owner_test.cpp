@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "layeravatar/avatar/attributes.h"
+#include "layeravatar/avatar/decoder.h"
 #include "layeravatar/avatar/template_for_test.h"
 
 namespace layeravatar::avatar {
@@ -49,11 +51,22 @@ TEST(ComponentTexels, ShareThePlanesAmongTheFive) {
   EXPECT_TRUE(torch::equal(component_texels(layers, kHeight, 1, true), owner == 1));
   EXPECT_FALSE(component_texels(layers, kHeight, 1, false).slice(2, 0, kHeight).any().item<bool>());
   EXPECT_TRUE(component_texels(layers, kHeight, 2, true)[0][2][kHeight + kHeight / 2].item<bool>());
-  // Two texels further, but into no other square.
-  const torch::Tensor bottom = component_texels(layers, kHeight, 4, true), wide = component_texels(layers, kHeight, 4, true, 2);
-  EXPECT_TRUE((wide >= bottom).all().item<bool>());
-  EXPECT_GT(wide.sum().item<std::int64_t>(), bottom.sum().item<std::int64_t>());
-  EXPECT_FALSE(wide.slice(2, kHeight, 2 * kHeight).any().item<bool>());
+}
+
+// The gradient of a component's attributes tells where they come from.
+TEST(TexelsRead, AreThoseThatAComponentDependsOn) {
+  constexpr std::int64_t kHeight = 32;
+  const templates::LayeredTemplate layers = small_template();
+  Decoder decoder;
+  decoder.eval();
+  const MapSampler sampler(layers.uvs);
+  for (int component = 0; component < 5; ++component) {
+    torch::Tensor planes = torch::randn({1, kPlaneChannels, kHeight, 3 * kHeight}).requires_grad_(true);
+    const torch::Tensor own = torch::tensor(std::vector<std::int64_t>(layers.labels.begin(), layers.labels.end())) == component + 1;
+    sampler.sample(decoder.attribute_map(planes))[0].index({own}).pow(2).sum().backward();
+    const torch::Tensor moved = (planes.grad()[0] != 0).any(0);
+    EXPECT_TRUE(torch::equal(texels_read(layers, kHeight, component), moved)) << component;
+  }
 }
 
 }  // namespace

@@ -100,7 +100,7 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   const int size = image_size(studio, o.size);
   set_precision(studio, o.precision);
   SamplingOptions sampling = usual_sampling(studio, {.sampler = o.sampler, .spacing = o.spacing, .steps = o.steps, .order = o.order, .eta = o.eta,
-                                                           .small_variance = o.ddpm_variance == "small", .progress = {}});
+                                                           .small_variance = o.ddpm_variance == "small", .progress = {}, .like = o.like, .guidance = o.guidance});
   if (sampling.sampler == "ddpm" && sampling.steps < studio.schedule.size())
     say(fmt::format("ddpm goes from each step to the one before, as the release does: with {} of {} steps the avatars stay noisy", sampling.steps, studio.schedule.size()));
   const auto cameras = o.cameras.empty() ? geometry::turntable_cameras(size, o.views) : read_cameras(o.cameras, size);

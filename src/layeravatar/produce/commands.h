@@ -27,6 +27,8 @@ struct GenerateOptions {
   std::filesystem::path noise;    // .npy [count, 12, h, 3h] instead of the seed
   int views = 36;                 // pictures around each avatar
   std::filesystem::path cameras;  // cam_param JSON: pictures from there instead
+  std::string like;               // what is asked for, "top=shirt,hair-colour=black"; empty: nothing
+  double guidance = 1;            // of that; above 1 goes farther that way, in two passes of the denoiser a step
   std::vector<std::string> keep;  // "FILE:component" each: components of avatars that all have, the rest is sampled to go with them
   std::vector<float> betas;       // body shape of all avatars, up to 10 numbers; empty: predicted from the planes, with `keep` those of the first one kept
   int size = 0;                   // pixels; 0: the pack's

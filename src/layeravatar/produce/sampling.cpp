@@ -17,6 +17,7 @@
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/produce/command_parts.h"
+#include "layeravatar/produce/likeness.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::produce {
@@ -34,6 +35,14 @@ constexpr Usual kUsual[] = {{"ddim", "uniform", 25, 50, 0}, {"ddpm", "uniform", 
 
 constexpr std::pair<const char*, diffusion::Spacing> kSpacings[] = {
     {"uniform", diffusion::Spacing::kUniform}, {"logsnr", diffusion::Spacing::kLogSnr}, {"quadratic", diffusion::Spacing::kQuadratic}};
+
+// The prior's classes as far as `like` leaves them; empty where nothing is asked for.
+std::optional<diffusion::Classes> asked_for(const Studio& s, const SamplingOptions& o) {
+  if (o.like.empty() || o.guidance == 0) return std::nullopt;
+  const diffusion::Condition condition = condition_named(s.config.attributes, o.like);
+  if (!s.unet) throw Error(ErrorKind::kInput, "the pack holds no denoiser; it cannot generate");
+  return s.unet->prior()->given(condition);
+}
 
 // One seed per avatar for the noise of its steps; `noise` [n, 12, h, 3h].
 std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, const std::vector<std::string>& names,
@@ -69,6 +78,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
                       {"steps", std::to_string(options.steps)}, {"spacing", options.spacing}};
     if (options.order != 0) one.provenance["order"] = std::to_string(options.order);
     if (options.eta != 0) one.provenance["eta"] = fmt::format("{}", options.eta);
+    if (!options.like.empty()) one.provenance["like"] = options.like, one.provenance["guidance"] = fmt::format("{}", options.guidance);
     if (options.sampler == "ddpm") one.provenance["variance"] = options.small_variance ? "small" : "large";
     out.push_back(std::move(one));
   }
@@ -90,6 +100,8 @@ SamplingOptions usual_sampling(const Studio& s, SamplingOptions o) {
   if (o.steps == 0) o.steps = official ? usual->official_steps : usual->steps;
   require_range("steps", o.steps, 1, static_cast<int>(s.schedule.size()));
   if (!(o.eta >= 0 && o.eta <= 1)) throw Error(ErrorKind::kConfig, fmt::format("eta = {}, must be in 0..1", o.eta));
+  asked_for(s, o);  // at once, before anything is written
+  if (!(o.guidance >= 0 && o.guidance <= 20)) throw Error(ErrorKind::kConfig, fmt::format("guidance = {}, must be in 0..20", o.guidance));
   if (o.eta > 0 && o.sampler != "ddim") throw Error(ErrorKind::kConfig, fmt::format("eta = {}, needs sampler = ddim", o.eta));
   return o;
 }
@@ -102,19 +114,19 @@ int component_named(const std::string& name, const std::string& flag) {
 }
 
 diffusion::Held hold(const Studio& s, const std::vector<Kept>& kept) {
-  constexpr int kReach = 4;  // texels: the decoder's filters and the bilinear lookup
   const std::int64_t h = s.config.planes_height;
   const templates::LayeredTemplate& layers = s.deformer->layers();
   diffusion::Held out{torch::zeros({avatar::kPlaneChannels, h, 3 * h}), torch::zeros({avatar::kPlaneChannels, h, 3 * h}, torch::kBool)};
   std::array<bool, 5> seen{};
-  for (const int reach : {0, kReach})
-    for (const Kept& one : kept) {
-      if (reach == 0 && std::exchange(seen.at(static_cast<std::size_t>(one.component)), true))
-        throw Error(ErrorKind::kConfig, "keep: a component is kept twice");
-      const torch::Tensor texels = avatar::component_texels(layers, h, one.component, true, reach).logical_and(out.mask.logical_not());
-      out.x0 = torch::where(texels, one.avatar->planes, out.x0);
-      out.mask = out.mask.logical_or(texels);
-    }
+  const auto add = [&](const Kept& one, const torch::Tensor& texels) {
+    out.x0 = torch::where(texels.logical_and(out.mask.logical_not()), one.avatar->planes, out.x0);
+    out.mask = out.mask.logical_or(texels);
+  };
+  for (const Kept& one : kept) {
+    if (std::exchange(seen.at(static_cast<std::size_t>(one.component)), true)) throw Error(ErrorKind::kConfig, "keep: a component is kept twice");
+    add(one, avatar::component_texels(layers, h, one.component, true));
+  }
+  for (const Kept& one : kept) add(one, avatar::texels_read(layers, h, one.component).unsqueeze(0).expand_as(out.mask));
   return out;
 }
 
@@ -128,8 +140,14 @@ torch::Tensor sample_planes(const Studio& s, const torch::Tensor& noise, std::ui
   if (!s.unet) throw Error(ErrorKind::kInput, "the pack holds no denoiser; it cannot generate");
   const torch::NoGradGuard no_grad;
   const SamplingOptions options = usual_sampling(s, wanted);
+  const std::optional<diffusion::Classes> asked = asked_for(s, options);
   const diffusion::Denoiser denoiser = [&](const torch::Tensor& x, std::int64_t t) {
-    return s.engine->forward(x, torch::full({x.size(0)}, t, torch::kInt64));
+    const torch::Tensor step = torch::full({x.size(0)}, t, torch::kInt64);
+    if (!asked) return s.engine->forward(x, step);
+    const torch::Tensor v = s.engine->forward(x, step, &*asked);
+    if (options.guidance == 1) return v;
+    const torch::Tensor open = s.engine->forward(x, step);
+    return open + options.guidance * (v - open);
   };
   diffusion::SampleOptions o;
   o.steps = options.steps;

@@ -21,6 +21,8 @@ struct SamplingOptions {
   double eta = 0;        // of ddim, 0..1: noise that every step adds
   bool small_variance = false;  // of ddpm
   std::function<void(int, int)> progress;
+  std::string like = {};        // what is asked for, "top=shirt,hair-colour=black" (produce/likeness.h); empty: nothing
+  double guidance = 1;          // of what is asked for: 0 leaves it out, above 1 goes farther that way (classifier-free guidance)
   diffusion::Held held = {};  // planes [12, h, 3h] that all avatars share where the mask is true
 };
 
@@ -43,7 +45,7 @@ SamplingOptions usual_sampling(const Studio& studio, SamplingOptions options);
 torch::Tensor noise_of(const Studio& studio, std::uint64_t seed);
 
 /// Noise [1, 12, h, 3h] to planes of the same shape, as the sampler leaves them. `step_seed` is of the noise that ddpm and eta add.
-/// Throws Error(kInput) for a pack without a denoiser.
+/// Throws Error(kInput) for a pack without a denoiser, Error(kConfig) for what cannot be asked for.
 torch::Tensor sample_planes(const Studio& studio, const torch::Tensor& noise, std::uint64_t step_seed, const SamplingOptions& options);
 
 /// One avatar per seed, with a default pack its skin settled under its clothes (avatar::settle_layers); each depends on its own seed
