@@ -6,6 +6,7 @@
 #include "layeravatar/app/command.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/eval/completion.h"
+#include "layeravatar/eval/likeness.h"
 #include "layeravatar/train/edit_avatar.h"
 #include "layeravatar/train/fit_person.h"
 #include "layeravatar/train/fit_table.h"
@@ -177,6 +178,43 @@ void add_measure_keep(CLI::App& app, const Common& common, Chosen& chosen) {
   });
 }
 
+void add_measure_like(CLI::App& app, const Common& common, Chosen& chosen) {
+  auto* command = app.add_subcommand("like", "Do samples show what was asked for? Lengths and colours read from their pictures and labels.\n"
+                                             "Example: layeravatar measure like --like bottom=skirt --count 20");
+  auto o = std::make_shared<eval::LikenessOptions>();
+  command->add_option("--model", o->model, "model pack");
+  command->add_option("--like", o->like, "what is asked for, as in generate; may come several times (default: twenty requests)")->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--count", o->count, "samples in all")->check(CLI::Range(1, 100000));
+  command->add_option("--seed", o->seed, "of each request's first sample");
+  command->add_option("--guidance", o->guidance, "above 1 goes farther towards what is asked for");
+  command->add_option("--dataset", o->dataset, "people with attributes.json on whom the reading is tried as well");
+  command->add_option("--sheet", o->sheet, "a picture of the samples, a row for each request, .png");
+  command->callback([=, &common, &chosen] {
+    chosen.run = [=, &common] {
+      o->model = model_or_default(o->model);
+      const auto found = eval::measure_likeness(*o, [&](const std::string& line) { say(common, line); });
+      if (common.json) {
+        auto rows = nlohmann::ordered_json::array(), people = nlohmann::ordered_json::array();
+        for (const auto& r : found.rows) rows.push_back({{"like", r.like}, {"samples", r.samples}, {"right", r.right}, {"right_unasked", r.right_unasked}});
+        for (const auto& r : found.people)
+          people.push_back({{"attribute", r.name}, {"value", r.value}, {"people", r.people}, {"right", r.right}, {"others", r.others}, {"wrong", r.wrong}});
+        std::puts(nlohmann::ordered_json({{"requests", rows}, {"people", people}}).dump().c_str());
+        return 0;
+      }
+      eval::Likeness::Row sum{.like = "all"};
+      const auto line = [](const auto& r) { std::puts(fmt::format("{:48} {:5} of {:4}, unasked {:4}", r.like, r.right, r.samples, r.right_unasked).c_str()); };
+      for (const auto& r : found.rows) {
+        line(r);
+        sum.samples += r.samples, sum.right += r.right, sum.right_unasked += r.right_unasked;
+      }
+      line(sum);
+      for (const auto& r : found.people)
+        std::puts(fmt::format("people with {}={}: {} of {} look so, of the others {} of {}", r.name, r.value, r.right, r.people, r.wrong, r.others).c_str());
+      return 0;
+    };
+  });
+}
+
 }  // namespace
 
 void add_measure(CLI::App& app, const Common& common, Chosen& chosen) {
@@ -185,6 +223,7 @@ void add_measure(CLI::App& app, const Common& common, Chosen& chosen) {
   add_measure_fit(*command, common, chosen);
   add_measure_edit(*command, common, chosen);
   add_measure_keep(*command, common, chosen);
+  add_measure_like(*command, common, chosen);
 }
 
 }  // namespace layeravatar::app
