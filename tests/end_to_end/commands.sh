@@ -167,6 +167,10 @@ expect "camera without cam_param" 3 "'cam_param' is missing" "$program" generate
 printf 'dataset = "nowhere"\nheld-out = ["000_001"]\n' >"$work/run.toml"
 expect "npz with a wrong shape" 3 "v_template" "$program" train --config "$work/run.toml" --body "$here/flat_body.npz" --run "$work/x"
 expect "unknown sampler" 4 "ddim, ddpm, dpmpp or unipc" "$program" generate --model "$pack" --sampler euler -o "$work/x"
+expect "unknown metric" 4 "metrics: 'fad', must be of psnr" "$program" evaluate --model "$pack" --dataset "$work" --metrics psnr,fad
+expect "a metric without its network" 2 "metric fid needs --inception FILE" "$program" evaluate --model "$pack" --dataset "$work" --metrics fid
+expect "a network that is none" 3 "g.toml: not a TorchScript network" "$program" evaluate --model "$pack" --dataset "$work" --metrics fid --inception "$work/g.toml"
+expect "evaluate nothing" 2 "needs --model, or --run and --body" "$program" evaluate --dataset "$work"
 expect "unknown flag" 2 "" "$program" generate --nonsense
 check "nothing was left behind" absent "$work/x"
 if [ "$(id -u)" != 0 ]; then

@@ -1,4 +1,4 @@
-// train, evaluate, report, samplers
+// train, report, samplers
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -94,43 +94,6 @@ void add_report(CLI::App& app, const Common& common, Chosen& chosen) {
       const std::filesystem::path output = o->output.empty() ? o->run / "report.html" : o->output;
       write_file(output, train::html_report(o->run));
       report_files(common, {output});
-      return 0;
-    };
-  });
-}
-
-void add_evaluate(CLI::App& app, const Common& common, Chosen& chosen) {
-  struct Flags {
-    train::EvaluationFiles files;
-    std::filesystem::path config;
-  };
-  auto* command = app.add_subcommand("evaluate", "Numbers of a run or a pack: held-out views of the training people, variety of samples.\nExample: layeravatar evaluate --config configs/default.toml --model models/default.safetensors --stride 8");
-  command->alias("test")->alias("eval");
-  auto o = std::make_shared<Flags>();
-  command->add_option("--config", o->config, "settings of the run, .json or .toml")->required();
-  add_settings(*command, o->files.run.settings);
-  command->add_option_function<std::string>("--dataset", [o](const std::string& folder) { o->files.run.settings.push_back("dataset=" + folder); }, "folder of scenes (default: the settings')");
-  auto* run = command->add_option("--run", o->files.run.run, "folder of checkpoints and logs");
-  command->add_option("--body", o->files.run.body, "body made by `people body`, for --run");
-  command->add_option("--model", o->files.model, "pack instead of a run: planes are fitted to the people first")->excludes(run);
-  command->add_option("--fit-steps", o->files.fit_steps, "steps of that fit")->check(CLI::Range(1, 100000));
-  command->add_option("--sheet", o->files.sheet, "picture of reconstructions, .png");
-  command->add_option("--stride", o->files.stride, "every n-th person")->check(CLI::Range(1, 100000));
-  command->add_option("--samples", o->files.samples, "generated avatars to compare (0: none)")->check(CLI::Range(0, 100000));
-  command->callback([=, &common, &chosen] {
-    chosen.run = [=, &common] {
-      o->files.run.config_text = read_file(o->config);
-      o->files.run.config_name = o->config.string();
-      if (o->files.model.empty() && (o->files.run.run.empty() || o->files.run.body.empty()))
-        throw Error(ErrorKind::kUsage, "evaluate needs --model, or --run and --body");
-      const auto numbers = train::evaluate(o->files, [&](const std::string& line) { say(common, line); });
-      if (common.json) {
-        nlohmann::ordered_json out;
-        for (const auto& [name, value] : numbers) out[name] = value;
-        std::puts(out.dump().c_str());
-      } else {
-        for (const auto& [name, value] : numbers) std::puts(fmt::format("{:28} {:.4f}", name, value).c_str());
-      }
       return 0;
     };
   });

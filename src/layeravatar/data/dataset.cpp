@@ -9,7 +9,7 @@
 #include "layeravatar/core/atomic_file.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/data/packed_scenes.h"
-#include "layeravatar/io/png.h"
+#include "layeravatar/data/scene_folders.h"
 
 namespace layeravatar::data {
 namespace {
@@ -17,26 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int kNamedFailures = 10;
-
-std::vector<fs::path> scene_folders(const fs::path& folder) {
-  std::vector<fs::path> out;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error))
-    if (fs::is_directory(entry.path() / "rgb") && entry.path().extension() != ".partial") out.push_back(entry.path());
-  if (error) throw Error(ErrorKind::kInput, fmt::format("{}: cannot open: {}", folder.string(), error.message()));
-  if (out.empty()) throw Error(ErrorKind::kInput, folder.string() + ": expected scene folders with rgb/, found none");
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-// Of the first picture; 0 where there is none.
-int size_of(const fs::path& scene) {
-  std::vector<fs::path> pictures;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(scene / "rgb", error))
-    if (entry.path().extension() == ".png") pictures.push_back(entry.path());
-  return pictures.empty() ? 0 : io::read_png(*std::min_element(pictures.begin(), pictures.end())).width;
-}
 
 std::vector<Scene> read_scenes(const std::vector<fs::path>& folders, int image_size,
                                const std::function<void(std::size_t, std::size_t)>& progress) {
@@ -87,7 +67,7 @@ Dataset Dataset::open(const fs::path& folder, const DatasetOptions& options,
   out.folder_ = folder;
   out.reference_ = options.reference;
   const auto folders = scene_folders(folder);
-  const int size = options.image_size > 0 ? options.image_size : size_of(folders.front());
+  const int size = options.image_size > 0 ? options.image_size : picture_size(folders.front());
   if (options.cache_file.empty()) {
     out.scenes_ = read_scenes(folders, size, progress);
   } else {

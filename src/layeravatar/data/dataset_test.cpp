@@ -6,6 +6,7 @@
 #include <set>
 
 #include "layeravatar/core/atomic_file.h"
+#include "layeravatar/data/scene_folders.h"
 #include "layeravatar/data/scenes_for_test.h"
 
 namespace layeravatar::data {
@@ -190,6 +191,25 @@ TEST_F(CachedDataset, IsMadeAgainWhenDamaged) {
   damage(good.size(), 15, "\x7f");                           // header longer than the file
   damage(good.size(), 16, "[");                              // not JSON
   damage(good.size(), good.find("[2,3,3,2]"), "[9,3,9,2]");  // beyond the picture
+}
+
+TEST_F(DatasetOfSmallScenes, AreTheSameReadOneByOne) {
+  for (const char* name : {"b", "a"}) write(name, 4, name[0]);
+  fs::create_directories(data / "c.partial" / "rgb");
+  const Dataset all = Dataset::open(data, options);
+  const SceneFolders one(data);
+  ASSERT_EQ(one.size(), 2U);
+  EXPECT_EQ(one.image_size(), 16);
+  for (std::size_t s = 0; s < 2; ++s) {
+    const Scene scene = one.read(s);
+    EXPECT_EQ(one.name(s), all.scenes()[s].name);
+    EXPECT_EQ(one.params(s), all.scenes()[s].params);
+    EXPECT_TRUE(std::ranges::equal(scene.views[3].colours, all.scenes()[s].views[3].colours));
+  }
+  const Scene scene = one.read(0);
+  EXPECT_EQ(named_views(scene, {"020_000", "000_001"}), (std::vector<std::int64_t>{3, 1}));
+  EXPECT_EQ(other_views(scene, {"020_000", "000_001"}), (std::vector<std::int64_t>{0, 2}));
+  EXPECT_NE(message_of(ErrorKind::kConfig, [&] { named_views(scene, {"040_000"}); }).find("held-out view '040_000': scene a"), std::string::npos);
 }
 
 }  // namespace

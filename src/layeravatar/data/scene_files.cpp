@@ -88,16 +88,6 @@ Cut person_box(const io::Image& rgb, const std::vector<std::uint8_t>& labels) {
   return x1 < 0 ? Cut{0, 0, 0, 0} : Cut{x0, y0, x1 - x0 + 1, y1 - y0 + 1};
 }
 
-body::PoseParams read_params(const fs::path& folder) {
-  if (fs::exists(folder / kParamFile) || !fs::exists(folder / kReleaseParamFile))
-    return body::read_unified_params(folder / kParamFile);
-  body::PoseParams out = body::read_unified_params(folder / kReleaseParamFile);
-  const fs::path calibration = folder / "pose/000_001.json";  // where the release's loader takes the scale from
-  if (fs::exists(calibration))
-    out.scale = static_cast<float>(body::parse_calibration(read_file(calibration), calibration.string()).scale);
-  return out;
-}
-
 std::vector<std::string> view_names(const fs::path& folder) {
   std::vector<std::string> out;
   std::error_code error;
@@ -188,10 +178,20 @@ bool scene_is_complete(const fs::path& folder, int image_size) {
   return true;
 }
 
+body::PoseParams read_scene_params(const fs::path& folder) {
+  if (fs::exists(folder / kParamFile) || !fs::exists(folder / kReleaseParamFile))
+    return body::read_unified_params(folder / kParamFile);
+  body::PoseParams out = body::read_unified_params(folder / kReleaseParamFile);
+  const fs::path calibration = folder / "pose/000_001.json";  // where the release's loader takes the scale from
+  if (fs::exists(calibration))
+    out.scale = static_cast<float>(body::parse_calibration(read_file(calibration), calibration.string()).scale);
+  return out;
+}
+
 Scene read_scene(const fs::path& folder, int image_size) {
   Scene out;
   out.name = folder.filename().string();
-  out.params = read_params(folder);
+  out.params = read_scene_params(folder);
   auto pixels = std::make_shared<std::vector<std::uint8_t>>();  // of each view, colours then labels
   for (const std::string& name : view_names(folder)) {
     SceneView view;

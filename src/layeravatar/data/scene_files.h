@@ -50,6 +50,9 @@ struct Scene {
 /// masks that contradict the label, cameras, a vector of the wrong length.
 Scene read_scene(const std::filesystem::path& folder, int image_size);
 
+/// Its parameters alone.
+body::PoseParams read_scene_params(const std::filesystem::path& folder);
+
 /// A picture of `size` pixels (the data's size divided by a whole number): [3, size, size] in [0, 1] on white by box
 /// filter, labels [size, size] of the first pixel of each box. Throws Error(kConfig) for any other size.
 void expand_view(const SceneView& view, int size, float* colours, std::uint8_t* labels);

@@ -43,18 +43,18 @@ torch::Tensor untouched_pixels(const torch::Tensor& before, const torch::Tensor&
   return (before != 0) & (before != swapped) & (after != 0) & (after != swapped);
 }
 
-Leakage evaluate_leakage(const produce::Studio& studio, const std::vector<avatar::Avatar>& people, int pairs) {
-  LAV_CHECK(people.size() > 1 && pairs > 0, "two people make a pair");
+Leakage evaluate_leakage(const produce::Studio& studio, std::size_t count, const std::function<avatar::Avatar(std::size_t)>& person, int pairs) {
+  LAV_CHECK(count > 1 && pairs > 0, "two people make a pair");
   constexpr std::int64_t kFewestPixels = 100;
-  const std::size_t half = people.size() / 2, count = std::min(half, static_cast<std::size_t>(pairs));
+  const std::size_t half = count / 2, used = std::min(half, static_cast<std::size_t>(pairs));
   Leakage out;
-  for (std::size_t k = 0; k < count; ++k) {
-    const std::size_t i = k * half / count;
-    const avatar::Avatar& base = people[i];
+  for (std::size_t k = 0; k < used; ++k) {
+    const std::size_t i = k * half / used;
+    const avatar::Avatar base = person(i), donor = person(i + half);
     const auto before = views_of(studio, produce::decode(studio, base.planes), base.betas);
     for (const Swap& swap : kSwaps) {
       produce::Wardrobe donors;
-      donors.*swap.donor = &people[i + half];
+      donors.*swap.donor = &donor;
       const auto after = views_of(studio, produce::compose(studio, base, donors), base.betas);
       for (std::size_t v = 0; v < before.size(); ++v) {
         const torch::Tensor mask = untouched_pixels(before[v].labels, after[v].labels, swap.label);

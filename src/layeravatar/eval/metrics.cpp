@@ -18,6 +18,19 @@ double psnr_of(const torch::Tensor& difference) {
   return 10 * std::log10(1 / (difference.square().mean().item<double>() + 1e-6));
 }
 
+// Of windows [n] x [n] with these weights along each side, valid borders; `factor` of variances and covariances.
+double windowed_ssim(const torch::Tensor& a, const torch::Tensor& b, const Box& box, const torch::Tensor& line, double factor) {
+  LAV_CHECK(a.sizes() == b.sizes(), "ssim needs two equal images");
+  const std::int64_t n = line.size(0);
+  if (box.y1 - box.y0 < n || box.x1 - box.x0 < n) return 0;
+  const torch::Tensor down = line.reshape({1, 1, n, 1}), across = line.reshape({1, 1, 1, n});
+  const auto blur = [&](const torch::Tensor& t) { return torch::conv2d(torch::conv2d(t.unsqueeze(1), down), across); };
+  const torch::Tensor p = crop(a, box), q = crop(b, box), mp = blur(p), mq = blur(q);
+  const torch::Tensor vp = factor * (blur(p * p) - mp * mp), vq = factor * (blur(q * q) - mq * mq), c = factor * (blur(p * q) - mp * mq);
+  constexpr double kC1 = 1e-4, kC2 = 9e-4;
+  return ((2 * mp * mq + kC1) * (2 * c + kC2) / ((mp * mp + mq * mq + kC1) * (vp + vq + kC2))).mean().item<double>();
+}
+
 }  // namespace
 
 Box box_of(const torch::Tensor& mask, std::int64_t margin) {
@@ -41,16 +54,13 @@ double masked_psnr(const torch::Tensor& a, const torch::Tensor& b, const torch::
 }
 
 double ssim(const torch::Tensor& a, const torch::Tensor& b, const Box& box) {
-  LAV_CHECK(a.sizes() == b.sizes(), "ssim needs two equal images");
-  constexpr std::int64_t kWindow = 11;
-  if (box.y1 - box.y0 < kWindow || box.x1 - box.x0 < kWindow) return 0;
-  const torch::Tensor x = torch::arange(kWindow, torch::kFloat64) - 5, g = torch::exp(-x.square() / (2 * 1.5 * 1.5));
-  const torch::Tensor line = g / g.sum(), window = (line.unsqueeze(1) * line.unsqueeze(0)).reshape({1, 1, kWindow, kWindow});
-  const auto blur = [&](const torch::Tensor& t) { return torch::conv2d(t.unsqueeze(1), window); };
-  const torch::Tensor p = crop(a, box), q = crop(b, box), mp = blur(p), mq = blur(q);
-  const torch::Tensor vp = blur(p * p) - mp * mp, vq = blur(q * q) - mq * mq, c = blur(p * q) - mp * mq;
-  constexpr double kC1 = 1e-4, kC2 = 9e-4;
-  return ((2 * mp * mq + kC1) * (2 * c + kC2) / ((mp * mp + mq * mq + kC1) * (vp + vq + kC2))).mean().item<double>();
+  const torch::Tensor x = torch::arange(11, torch::kFloat64) - 5, g = torch::exp(-x.square() / (2 * 1.5 * 1.5));
+  return windowed_ssim(a, b, box, g / g.sum(), 1);
+}
+
+double ssim_uniform(const torch::Tensor& a, const torch::Tensor& b, const Box& box) {
+  constexpr std::int64_t kWindow = 7, kPixels = kWindow * kWindow;
+  return windowed_ssim(a, b, box, torch::full({kWindow}, 1.0 / kWindow, torch::kFloat64), static_cast<double>(kPixels) / (kPixels - 1));
 }
 
 void Overlap::add(const torch::Tensor& a, const torch::Tensor& b) {

@@ -22,6 +22,8 @@ double masked_psnr(const torch::Tensor& a, const torch::Tensor& b, const torch::
 
 /// Gaussian window 11 x 11 with sigma 1.5, valid borders, C1 = 0.01^2, C2 = 0.03^2, mean over channels; 0 in a smaller box.
 double ssim(const torch::Tensor& a, const torch::Tensor& b, const Box& box);
+/// The other usual definition, scikit-image's: uniform window 7 x 7, (co)variances divided by 48, else the same.
+double ssim_uniform(const torch::Tensor& a, const torch::Tensor& b, const Box& box);
 
 /// Pixels where both and where any of two label images [H, W] uint8 say label 1..5, to be summed over pictures.
 struct Overlap {

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <cmath>
+#include <functional>
 
 #include "layeravatar/eval/variety.h"
 #include "layeravatar/io/npy.h"
@@ -62,6 +63,40 @@ TEST(Metrics, SsimOfEqualConstantAndOppositeImages) {
   EXPECT_NEAR(ssim(p, q, all), (2 * 0.125 + 1e-4) / (0.25 + 0.0625 + 1e-4), 1e-5);
   EXPECT_LT(ssim(a, 1 - a, all), 0.0);
   EXPECT_EQ(ssim(a, a, {0, 5, 0, 5}), 0.0);
+}
+
+// Window by window as written down, with weights w: means, then sums of weighted squares around them times `factor`.
+double slow_ssim(const torch::Tensor& a, const torch::Tensor& b, const Box& box, std::int64_t n, const std::function<double(std::int64_t, std::int64_t)>& w, double factor) {
+  double total = 0;
+  int windows = 0;
+  for (std::int64_t c = 0; c < 3; ++c)
+    for (std::int64_t y = box.y0; y + n <= box.y1; ++y)
+      for (std::int64_t x = box.x0; x + n <= box.x1; ++x, ++windows) {
+        double ma = 0, mb = 0, va = 0, vb = 0, cov = 0;
+        const auto each = [&](const auto& f) {
+          for (std::int64_t v = 0; v < n; ++v)
+            for (std::int64_t u = 0; u < n; ++u) f(w(v, u), a[c][y + v][x + u].item<double>(), b[c][y + v][x + u].item<double>());
+        };
+        each([&](double k, double p, double q) { ma += k * p, mb += k * q; });
+        each([&](double k, double p, double q) { va += k * (p - ma) * (p - ma), vb += k * (q - mb) * (q - mb), cov += k * (p - ma) * (q - mb); });
+        va *= factor, vb *= factor, cov *= factor;
+        total += (2 * ma * mb + 1e-4) * (2 * cov + 9e-4) / ((ma * ma + mb * mb + 1e-4) * (va + vb + 9e-4));
+      }
+  return total / windows;
+}
+
+TEST(Metrics, BothSsimsWindowByWindow) {
+  torch::manual_seed(4);
+  const torch::Tensor a = torch::rand({3, 14, 16}), b = (a + 0.3 * torch::rand({3, 14, 16})).clamp(0, 1);
+  const Box box{1, 14, 2, 15};
+  EXPECT_NEAR(ssim_uniform(a, b, box), slow_ssim(a, b, box, 7, [](std::int64_t, std::int64_t) { return 1.0 / 49; }, 49.0 / 48), 1e-9);
+  double sum = 0;
+  const auto bell = [](std::int64_t v, std::int64_t u) { return std::exp(-static_cast<double>((v - 5) * (v - 5) + (u - 5) * (u - 5)) / 4.5); };
+  for (std::int64_t v = 0; v < 11; ++v)
+    for (std::int64_t u = 0; u < 11; ++u) sum += bell(v, u);
+  EXPECT_NEAR(ssim(a, b, box), slow_ssim(a, b, box, 11, [&](std::int64_t v, std::int64_t u) { return bell(v, u) / sum; }, 1), 1e-9);
+  EXPECT_NEAR(ssim_uniform(a, a, box), 1, 1e-12);
+  EXPECT_EQ(ssim_uniform(a, a, {0, 6, 0, 6}), 0);
 }
 
 TEST(Metrics, OverlapCountsByLabel) {

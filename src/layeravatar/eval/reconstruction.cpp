@@ -35,72 +35,98 @@ Box head_box(const produce::Studio& studio, const body::PoseParams& params, cons
   return box_of(mask, 4);
 }
 
-splat::RenderOutputs draw(const produce::Studio& studio, const torch::Tensor& planes, const body::PoseParams& params, const geometry::Camera& camera) {
-  return produce::render_view(produce::pose(studio, produce::decode(studio, planes), params.betas, params), camera, true);
+// Calls `look` for each view in which there is a person; `components` are drawn where asked for.
+template <class Look>
+void each_view(const produce::Studio& studio, const data::Scene& scene, const torch::Tensor& planes, const std::vector<std::int64_t>& views, bool components, Look&& look) {
+  const torch::NoGradGuard no_grad;
+  const auto posed = produce::pose(studio, produce::decode(studio, planes), scene.params.betas, scene.params);
+  for (const std::int64_t v : views) {
+    const data::SceneView& view = scene.views.at(static_cast<std::size_t>(v));
+    const Target target = target_of(view);
+    if (const Box box = box_of(target.labels, 4); !box.empty()) look(view.camera, target, box, produce::render_view(posed, view.camera, components));
+  }
+}
+
+template <class Self, class Visitor>
+void visit(Self& r, Visitor&& field) {
+  for (auto* number : {&r.pictures, &r.heads, &r.psnr, &r.ssim, &r.ssim_uniform, &r.psnr_box, &r.ssim_box, &r.ssim_uniform_box, &r.psnr_head, &r.psnr_mean_avatar,
+                       &r.silhouette_both, &r.silhouette_any})
+    field(*number);
+  for (auto& number : r.parts.both) field(number);
+  for (auto& number : r.parts.any) field(number);
 }
 
 }  // namespace
 
-Reconstruction evaluate_reconstruction(const produce::Studio& studio, const data::Dataset& dataset, const std::vector<torch::Tensor>& planes,
-                                       const std::vector<std::int64_t>& views, int stride) {
-  LAV_CHECK(planes.size() == dataset.scenes().size() && !planes.empty() && stride > 0, "one plane per scene");
-  const torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> known;
-  std::copy_if(planes.begin(), planes.end(), std::back_inserter(known), [](const torch::Tensor& p) { return p.defined(); });
-  LAV_CHECK(!known.empty(), "no planes");
-  const torch::Tensor mean = torch::stack(known).mean(0);
-  const auto mean_attributes = produce::decode(studio, mean);
-  Reconstruction out;
-  int heads = 0;
-  for (std::size_t s = 0; s < planes.size(); s += static_cast<std::size_t>(stride)) {
-    if (!planes[s].defined()) continue;
-    const data::Scene& scene = dataset.scenes()[s];
-    const auto own = produce::pose(studio, produce::decode(studio, planes[s]), scene.params.betas, scene.params);
-    const auto average = produce::pose(studio, mean_attributes, scene.params.betas, scene.params);
-    for (const std::int64_t v : views) {
-      const data::SceneView& view = scene.views.at(static_cast<std::size_t>(v));
-      const Target target = target_of(view);
-      const Box box = box_of(target.labels, 4);
-      if (box.empty()) continue;
-      const auto drawn = produce::render_view(own, view.camera, true);
-      const torch::Tensor image = drawn.full.clamp(0, 1);
-      out.psnr += psnr(image, target.image, box);
-      out.ssim += ssim(image, target.image, box);
-      out.mean_avatar_psnr += psnr(produce::render_view(average, view.camera, false).full.clamp(0, 1), target.image, box);
-      out.parts.add(produce::label_map(drawn), target.labels);
-      if (const Box head = head_box(studio, scene.params, view.camera, target.labels); !head.empty()) {
-        out.head_psnr += psnr(image, target.image, head);
-        ++heads;
-      }
-      ++out.pictures;
-    }
-  }
-  LAV_CHECK(out.pictures > 0, "no picture to compare");
-  out.psnr /= out.pictures;
-  out.ssim /= out.pictures;
-  out.mean_avatar_psnr /= out.pictures;
-  out.head_psnr /= std::max(heads, 1);
+std::vector<double> Reconstruction::numbers() const {
+  std::vector<double> out;
+  visit(*this, [&](double number) { out.push_back(number); });
   return out;
 }
 
-io::Image reconstruction_sheet(const produce::Studio& studio, const data::Dataset& dataset, const std::vector<torch::Tensor>& planes,
-                               std::int64_t view, int scenes) {
-  std::vector<io::Image> rows;
-  for (std::size_t s = 0; s < planes.size() && static_cast<int>(rows.size()) < scenes; ++s) {
-    if (!planes[s].defined()) continue;
-    const data::Scene& scene = dataset.scenes()[s];
-    const data::SceneView& one = scene.views.at(static_cast<std::size_t>(view));
-    const auto drawn = draw(studio, planes[s], scene.params, one.camera);
-    const io::Image target = produce::picture(target_of(one).image), strip = produce::panels(drawn);
-    io::Image row{target.width + strip.width, target.height, 3, {}};
-    for (int y = 0; y < target.height; ++y) {
-      const auto line = [&](const io::Image& i) { return i.pixels.begin() + static_cast<long>(3) * y * i.width; };
-      row.pixels.insert(row.pixels.end(), line(target), line(target) + 3L * target.width);
-      row.pixels.insert(row.pixels.end(), line(strip), line(strip) + 3L * strip.width);
+Reconstruction Reconstruction::of_numbers(const std::vector<double>& numbers) {
+  Reconstruction out;
+  std::size_t at = 0;
+  visit(out, [&](double& number) { number = numbers.at(at++); });
+  return out;
+}
+
+void Reconstruction::add(const Reconstruction& other) {
+  const std::vector<double> more = other.numbers();
+  std::size_t at = 0;
+  visit(*this, [&](double& number) { number += more[at++]; });
+}
+
+torch::Tensor image_of(const data::SceneView& view) { return target_of(view).image; }
+
+Reconstruction compare_scene(const produce::Studio& studio, const data::Scene& scene, const torch::Tensor& planes, const torch::Tensor& mean,
+                             const std::vector<std::int64_t>& views) {
+  const auto average = produce::pose(studio, produce::decode(studio, mean), scene.params.betas, scene.params);
+  Reconstruction out;
+  each_view(studio, scene, planes, views, true, [&](const geometry::Camera& camera, const Target& target, const Box& box, const splat::RenderOutputs& drawn) {
+    const torch::Tensor image = drawn.full.clamp(0, 1);
+    const Box whole{0, image.size(1), 0, image.size(2)};
+    out.pictures += 1;
+    out.psnr += psnr(image, target.image, whole);
+    out.ssim += ssim(image, target.image, whole);
+    out.ssim_uniform += ssim_uniform(image, target.image, whole);
+    out.psnr_box += psnr(image, target.image, box);
+    out.ssim_box += ssim(image, target.image, box);
+    out.ssim_uniform_box += ssim_uniform(image, target.image, box);
+    out.psnr_mean_avatar += psnr(produce::render_view(average, camera, false).full.clamp(0, 1), target.image, box);
+    out.parts.add(produce::label_map(drawn), target.labels);
+    const torch::Tensor covered = drawn.alpha >= 0.5, person = target.labels != 0;
+    out.silhouette_both += covered.logical_and(person).sum().item<double>();
+    out.silhouette_any += covered.logical_or(person).sum().item<double>();
+    if (const Box head = head_box(studio, scene.params, camera, target.labels); !head.empty()) {
+      out.psnr_head += psnr(image, target.image, head);
+      out.heads += 1;
     }
-    rows.push_back(std::move(row));
+  });
+  return out;
+}
+
+std::array<double, 2> distance_of_scene(const produce::Studio& studio, const data::Scene& scene, const torch::Tensor& planes, const std::vector<std::int64_t>& views,
+                                        const ImageDistance& distance) {
+  std::array<double, 2> out{};
+  each_view(studio, scene, planes, views, false, [&](const geometry::Camera&, const Target& target, const Box&, const splat::RenderOutputs& drawn) {
+    out[0] += distance(drawn.full.clamp(0, 1), target.image);
+    out[1] += 1;
+  });
+  return out;
+}
+
+io::Image reconstruction_row(const produce::Studio& studio, const data::Scene& scene, const torch::Tensor& planes, std::int64_t view) {
+  const data::SceneView& one = scene.views.at(static_cast<std::size_t>(view));
+  const auto posed = produce::pose(studio, produce::decode(studio, planes), scene.params.betas, scene.params);
+  const io::Image target = produce::picture(target_of(one).image), strip = produce::panels(produce::render_view(posed, one.camera, true));
+  io::Image row{target.width + strip.width, target.height, 3, {}};
+  for (int y = 0; y < target.height; ++y) {
+    const auto line = [&](const io::Image& i) { return i.pixels.begin() + static_cast<long>(3) * y * i.width; };
+    row.pixels.insert(row.pixels.end(), line(target), line(target) + 3L * target.width);
+    row.pixels.insert(row.pixels.end(), line(strip), line(strip) + 3L * strip.width);
   }
-  return produce::tile(rows, 1);
+  return row;
 }
 
 }  // namespace layeravatar::eval

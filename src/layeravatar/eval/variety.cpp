@@ -7,12 +7,6 @@
 namespace layeravatar::eval {
 namespace {
 
-torch::Tensor descriptor(const produce::Studio& studio, const torch::Tensor& planes) {
-  const auto posed = produce::pose(studio, produce::decode(studio, planes), {}, body::default_viewing_pose());
-  const auto cameras = geometry::turntable_cameras(128);
-  return torch::cat({produce::render_view(posed, cameras[0], false).full.flatten(), produce::render_view(posed, cameras[18], false).full.flatten()});
-}
-
 torch::Tensor distances(const torch::Tensor& a, const torch::Tensor& b) {
   return torch::cdist(a, b) / std::sqrt(static_cast<double>(a.size(1)));
 }
@@ -34,13 +28,11 @@ Variety variety_of(const torch::Tensor& samples, const torch::Tensor& training) 
   return out;
 }
 
-Variety evaluate_variety(const produce::Studio& studio, const std::vector<torch::Tensor>& training_planes,
-                         const std::vector<avatar::Avatar>& samples) {
+torch::Tensor look_of(const produce::Studio& studio, const torch::Tensor& planes) {
   const torch::NoGradGuard no_grad;
-  std::vector<torch::Tensor> made, trained;
-  for (const auto& one : samples) made.push_back(descriptor(studio, one.planes));
-  for (const auto& planes : training_planes) trained.push_back(descriptor(studio, planes));
-  return variety_of(torch::stack(made), torch::stack(trained));
+  const auto posed = produce::pose(studio, produce::decode(studio, planes), {}, body::default_viewing_pose());
+  const auto cameras = geometry::turntable_cameras(128);
+  return torch::cat({produce::render_view(posed, cameras[0], false).full.flatten(), produce::render_view(posed, cameras[18], false).full.flatten()});
 }
 
 }  // namespace layeravatar::eval

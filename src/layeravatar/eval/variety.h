@@ -2,9 +2,6 @@
 #pragma once
 #include <torch/types.h>
 
-#include <vector>
-
-#include "layeravatar/avatar/avatar_file.h"
 #include "layeravatar/produce/studio.h"
 
 namespace layeravatar::eval {
@@ -14,12 +11,10 @@ struct Variety {
   double nearest_ratio = 0;   // median distance sample - nearest training person over training person - nearest other
 };
 
-/// Distances are root mean squares between 128-pixel pictures from the front and the back, in the default pose of the mean
-/// shape.
-Variety evaluate_variety(const produce::Studio& studio, const std::vector<torch::Tensor>& training_planes,
-                         const std::vector<avatar::Avatar>& samples);
+/// How an avatar looks, [d]: 128-pixel pictures from the front and the back, in the default pose of the mean shape.
+torch::Tensor look_of(const produce::Studio& studio, const torch::Tensor& planes);
 
-/// The same from descriptors [n, d] of samples and [m, d] of training people.
+/// From the looks [n, d] of samples and [m, d] of training people, whose distances are root mean squares.
 Variety variety_of(const torch::Tensor& samples, const torch::Tensor& training);
 
 }  // namespace layeravatar::eval

@@ -10,6 +10,7 @@
 #include "layeravatar/io/npy.h"
 #include "layeravatar/io/pickle_write.h"
 #include "layeravatar/io/png.h"
+#include "layeravatar/nn/inception.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::prepare {
@@ -34,8 +35,6 @@ InceptionStatistics inception_statistics(nn::ScriptNetwork& network, std::span<c
                                          const std::function<void(std::size_t, std::size_t)>& progress) {
   if (batch < 1) throw Error(ErrorKind::kConfig, fmt::format("batch = {}, must be > 0", batch));
   if (pictures.size() < 2) throw Error(ErrorKind::kInput, fmt::format("expected two pictures or more, found {}", pictures.size()));
-  const auto& schema = network.module.get_method("forward").function().getSchema();
-  const bool flag = schema.argumentIndexWithName("return_features").has_value();
   std::vector<torch::Tensor> parts;
   for (std::size_t first = 0; first < pictures.size(); first += static_cast<std::size_t>(batch)) {
     const std::size_t count = std::min(static_cast<std::size_t>(batch), pictures.size() - first);
@@ -49,18 +48,14 @@ InceptionStatistics inception_statistics(nn::ScriptNetwork& network, std::span<c
       if (!input[i].sizes().equals(input[0].sizes()))
         throw Error(ErrorKind::kInput, fmt::format("{}: expected {}x{}, found {}x{}", file.string(), input[0].size(2), input[0].size(1), picture.width, picture.height));
     }
-    torch::jit::Kwargs named;
-    if (flag) named["return_features"] = true;
-    const auto features = nn::run_script(network, {torch::stack(input).to(network.device)}, named).to(torch::kCPU, torch::kFloat32);
-    if (features.dim() != 2 || features.size(0) != static_cast<std::int64_t>(count) || (!parts.empty() && features.size(1) != parts[0].size(1)))
-      throw Error(ErrorKind::kInput, fmt::format("{}: expected features [{}, D], found {}", network.file, count, io::shape_text(features.sizes().vec())));
-    parts.push_back(features.contiguous());
+    parts.push_back(nn::inception_features(network, torch::stack(input)));
+    if (parts.back().size(1) != parts[0].size(1))
+      throw Error(ErrorKind::kInput, fmt::format("{}: expected {} features, found {}", network.file, parts[0].size(1), parts.back().size(1)));
     if (progress) progress(first + count, pictures.size());
   }
   InceptionStatistics out;
   out.features = torch::cat(parts);
   const auto exact = out.features.to(torch::kFloat64);
-  if (!torch::isfinite(exact).all().item<bool>()) throw Error(ErrorKind::kInput, network.file + ": features are not finite");
   out.mean = exact.mean(0);
   const auto centred = exact - out.mean;
   out.covariance = centred.t().matmul(centred) / static_cast<double>(exact.size(0) - 1);

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <functional>
 #include <string>
-#include <utility>
 #include <vector>
 
 namespace layeravatar::train {
@@ -26,19 +25,5 @@ struct TrainingFiles {
 
 /// Trains until the configured iteration or until `stop`, then writes the pack. Returns false when it was stopped.
 bool run_training(const TrainingFiles& files, const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop);
-
-struct EvaluationFiles {
-  TrainingFiles run;                     // as for training; nothing is trained
-  std::filesystem::path model;           // a pack instead of a run: planes are fitted to the people that are drawn
-  int fit_steps = 300;                   // of those planes
-  std::filesystem::path sheet;           // a picture of reconstructions; empty: none
-  int stride = 1;                        // every n-th person
-  int samples = 64;                      // generated avatars to compare with the training people; 0: none
-};
-
-/// Numbers of a run's newest checkpoint or of a pack, by name, in order: reconstruction of people in the held-out views,
-/// what swapped components change on the others, variety of generated avatars (distances of renders between samples and
-/// people) and their silhouettes.
-std::vector<std::pair<std::string, double>> evaluate(const EvaluationFiles& files, const std::function<void(const std::string&)>& say);
 
 }  // namespace layeravatar::train
