@@ -142,7 +142,9 @@ TEST_F(Evaluate, APackGoesOnWhereItWasStopped) {
       if (line.find(" of ") != std::string::npos) stop = true;
     }, &stop);
     EXPECT_LE(said_with("features of"), 1);
-    if (found.whole) EXPECT_EQ(numbers(found), all);
+    if (found.whole) {
+      EXPECT_EQ(numbers(found), all);
+    }
   }
   EXPECT_GT(calls, 6);
 
