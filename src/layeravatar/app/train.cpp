@@ -65,6 +65,7 @@ void add_train(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--pack", o->files.pack, "where the finished pack goes (default: in the run's folder)");
   command->add_option("--init", o->files.init, "pack whose networks a new run starts from");
   command->add_option_function<std::int64_t>("--iterations", [o](std::int64_t n) { o->files.settings.push_back(fmt::format("iterations={}", n)); }, "iterations of the whole run");
+  command->add_flag_callback("--sync-batchnorm", [o] { o->files.settings.emplace_back("sync-batchnorm=true"); }, "several processes normalise by the statistics of all their scenes");
   command->add_flag_callback("--reference", [o] { o->files.settings.emplace_back("reference=true"); }, "the release's frozen training views");
   command->add_flag("--resume", o->files.resume, "go on from the newest checkpoint");
   command->add_flag("--export-only", o->files.export_only, "write the pack of the newest checkpoint, train nothing");

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "layeravatar/avatar/kernels/decoder_kernel.h"
 #include "layeravatar/core/error.h"
@@ -19,25 +20,44 @@ using tensor::floats;
 using tensor::mutable_floats;
 constexpr std::int64_t kReadBeyond = 128;  // numbers, as decoder_kernel.h says
 
+using Sum = std::shared_ptr<const SumOverProcesses>;
+thread_local Sum shared_batch;  // null: a process has its batch alone
+
+// Carries the sum from the forward to the backward pass.
+struct SumHolder : torch::CustomClassHolder {
+  explicit SumHolder(Sum s) : sum(std::move(s)) {}
+  Sum sum;
+};
+
 // Mean and 1 / deviation that normalise; moves the running statistics in training mode.
 struct Statistics {
   torch::Tensor mean, inverse;
+  double count;  // of values in a channel
 };
 
 Statistics statistics_of(torch::nn::BatchNorm2dImpl& norm, const BranchShape& shape, const torch::Tensor& y) {
   const double eps = norm.options.eps();
-  if (!norm.is_training()) return {norm.running_mean, (norm.running_var + eps).rsqrt()};
-  const std::int64_t count = shape.images * shape.pixels();
-  LAV_CHECK(count > 1, "batch normalisation needs more than one value per channel");
+  double count = static_cast<double>(shape.images * shape.pixels());
+  if (!norm.is_training()) return {norm.running_mean, (norm.running_var + eps).rsqrt(), count};
   torch::Tensor mean = torch::empty({shape.channels}), variance = torch::empty({shape.channels});
   decoder_kernels().statistics(shape, floats(y, "y"), mutable_floats(mean, "mean"),
                                mutable_floats(variance, "variance"));
+  if (shared_batch) {
+    const torch::Tensor m = mean.to(torch::kFloat64);
+    const torch::Tensor sums = torch::cat({m * count, (variance.to(torch::kFloat64) + m.square()) * count, torch::full({1}, count, torch::kFloat64)});
+    (*shared_batch)(sums);
+    count = sums[-1].item<double>();
+    const torch::Tensor all = sums.slice(0, 0, shape.channels) / count;
+    mean = all.to(torch::kFloat32);
+    variance = (sums.slice(0, shape.channels, 2 * shape.channels) / count - all.square()).clamp_min(0).to(torch::kFloat32);
+  }
+  LAV_CHECK(count > 1, "batch normalisation needs more than one value per channel");
   const double momentum = norm.options.momentum().value();
-  const double unbiased = static_cast<double>(count) / static_cast<double>(count - 1);
+  const double unbiased = count / (count - 1);
   norm.running_mean.mul_(1 - momentum).add_(mean, momentum);
   norm.running_var.mul_(1 - momentum).add_(variance, momentum * unbiased);
   norm.num_batches_tracked.add_(1);
-  return {mean, (variance + eps).rsqrt()};
+  return {mean, (variance + eps).rsqrt(), count};
 }
 
 // Padded planes for the convolution, whose last vectors may read on behind them.
@@ -93,6 +113,8 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
         {x, conv_weight, head_weight, y, scale, shift, statistics.mean, statistics.inverse, out});
     context->saved_data["sigmoid_heads"] = sigmoid_heads;
     context->saved_data["batch_statistics"] = norm->is_training();
+    context->saved_data["count"] = statistics.count;
+    if (norm->is_training() && shared_batch) context->saved_data["sum"] = c10::IValue::make_capsule(c10::make_intrusive<SumHolder>(shared_batch));
     context->saved_data["planes"] = x.requires_grad();
     context->saved_data["parameters"] = conv_weight.requires_grad() || conv_bias.requires_grad() ||
                                         gain.requires_grad() || bias.requires_grad() || head_weight.requires_grad() ||
@@ -128,7 +150,17 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
     work.grad_bias = mutable_floats(grad_bias, "gradient");
     work.grad_conv_bias = mutable_floats(grad_conv_bias, "gradient");
     work.grad_head_weights = mutable_floats(grad_head_weight, "gradient");
+    const auto shared = context->saved_data.find("sum");
+    torch::Tensor sums;
+    if (shared != context->saved_data.end()) {
+      sums = torch::empty({shape.channels, 2}, torch::kFloat64);
+      work.sums = sums.data_ptr<double>();
+    }
     decoder_kernels().heads_backward(shape, work);
+    if (sums.defined()) {
+      (*c10::static_intrusive_pointer_cast<SumHolder>(shared->second.toCapsule())->sum)(sums);
+      decoder_kernels().normalisation_backward(shape, work, sums.data_ptr<double>(), context->saved_data["count"].toDouble());
+    }
 
     Variables out_grads(9);
     if (context->saved_data["planes"].toBool()) {
@@ -152,6 +184,11 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
 };
 
 }  // namespace
+
+SharedBatch::SharedBatch(SumOverProcesses sum) : outer_(shared_batch) {
+  if (sum) shared_batch = std::make_shared<const SumOverProcesses>(std::move(sum));
+}
+SharedBatch::~SharedBatch() { shared_batch = outer_; }
 
 torch::Tensor decoder_branch(const torch::Tensor& x, const torch::Tensor& conv_weight, const torch::Tensor& conv_bias,
                              torch::nn::BatchNorm2dImpl& norm, const torch::Tensor& head_weight,

@@ -3,7 +3,27 @@
 #include <torch/nn/modules/batchnorm.h>
 #include <torch/types.h>
 
+#include <functional>
+#include <memory>
+
 namespace layeravatar::avatar {
+
+/// Sums float64 values over the processes that hold parts of one batch, in place.
+using SumOverProcesses = std::function<void(const torch::Tensor&)>;
+
+/// While one lives, branches of this thread that normalise by the batch take it over all processes, forwards and, then or later, backwards: gradients
+/// are those of the sum of all processes' losses. Every process calls the same branches in the same order; each may hold another number of images, none
+/// of them zero. An empty function changes nothing.
+class SharedBatch {
+ public:
+  explicit SharedBatch(SumOverProcesses sum);
+  ~SharedBatch();
+  SharedBatch(const SharedBatch&) = delete;
+  SharedBatch& operator=(const SharedBatch&) = delete;
+
+ private:
+  std::shared_ptr<const SumOverProcesses> outer_;
+};
 
 /// x [S, 6, h, w] -> [S, K, h, w]; the first `sigmoid_heads` of the K heads end in a sigmoid.
 ///

@@ -4,7 +4,9 @@
 #include <omp.h>
 #include <torch/torch.h>
 
+#include <barrier>
 #include <cmath>
+#include <thread>
 #include <vector>
 
 #include "layeravatar/avatar/kernels/decoder_kernel.h"
@@ -87,6 +89,64 @@ TEST_P(DecoderBranch, ValueGradientsAndStatisticsMatchTheFormula) {
   expect_close(norm->running_mean, moved_mean, 1e-5, "running mean");
   expect_close(norm->running_var, moved_var, 1e-5, "running variance");
   EXPECT_EQ(norm->num_batches_tracked.item<std::int64_t>(), training ? 1 : 0);
+}
+
+// Three images in one process, and one and two of them in two threads that share the batch.
+TEST(DecoderBranchShared, UnevenPartsGiveWhatTheWholeBatchGives) {
+  const BranchShape shape{3, 8, 5, 7, 21};
+  const std::vector<torch::Tensor> inputs = random_branch(shape);
+  const torch::Tensor weights = torch::randn({3, 5, 7, 21});
+  struct Result {
+    torch::Tensor out, running_mean, running_var;
+    std::vector<torch::Tensor> grads;
+  };
+  const auto run = [&](std::int64_t from, std::int64_t to, const SumOverProcesses& sum) {
+    torch::nn::BatchNorm2d norm(shape.channels);
+    {
+      const torch::NoGradGuard no_grad;
+      norm->weight.copy_(inputs[3]);
+      norm->bias.copy_(inputs[4]);
+    }
+    std::vector<torch::Tensor> leaves;
+    for (const torch::Tensor& t : inputs) leaves.push_back(t.clone().requires_grad_(true));
+    leaves[0] = inputs[0].slice(0, from, to).clone().requires_grad_(true);
+    leaves[3] = norm->weight;
+    leaves[4] = norm->bias;
+    Result result;
+    {
+      const SharedBatch shared(sum);
+      result.out = decoder_branch(leaves[0], leaves[1], leaves[2], *norm, leaves[5], leaves[6], 2);
+    }
+    (result.out * weights.slice(0, from, to)).sum().backward();
+    result.out = result.out.detach();
+    result.running_mean = norm->running_mean;
+    result.running_var = norm->running_var;
+    for (const torch::Tensor& leaf : leaves) result.grads.push_back(leaf.grad());
+    return result;
+  };
+  const Result whole = run(0, 3, {});
+  std::barrier meeting(2);
+  torch::Tensor shown[2];
+  const auto sum_of = [&](std::size_t own) {
+    return [&, own](torch::Tensor values) {
+      shown[own] = values.clone();
+      meeting.arrive_and_wait();
+      values.copy_(shown[0] + shown[1]);
+      meeting.arrive_and_wait();
+    };
+  };
+  Result parts[2];
+  std::thread second([&] { parts[1] = run(1, 3, sum_of(1)); });
+  parts[0] = run(0, 1, sum_of(0));
+  second.join();
+  expect_close(torch::cat({parts[0].out, parts[1].out}), whole.out, 1e-6, "value");
+  for (const Result& part : parts) {
+    expect_close(part.running_mean, whole.running_mean, 1e-6, "running mean");
+    expect_close(part.running_var, whole.running_var, 1e-6, "running variance");
+  }
+  expect_close(torch::cat({parts[0].grads[0], parts[1].grads[0]}), whole.grads[0], 1e-5, "planes");
+  for (std::size_t i = 1; i < whole.grads.size(); ++i) expect_close(parts[0].grads[i] + parts[1].grads[i], whole.grads[i], 1e-5, "parameter " + std::to_string(i));
+  EXPECT_GT((run(0, 1, {}).out - parts[0].out).abs().max().item<float>(), 1e-3) << "a part alone has other statistics";
 }
 
 TEST(DecoderBranchInference, OnePassMatchesTheFormula) {

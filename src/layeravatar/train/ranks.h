@@ -39,7 +39,7 @@ class Ranks {
   /// Around the one backward pass that makes a module's gradients: after the second they are the mean over ranks.
   virtual void expect_gradients(torch::nn::Module& /*module*/) {}
   virtual void average_gradients(torch::nn::Module& /*module*/) {}
-  /// Mean over ranks, in place; float32.
+  /// Mean over ranks, in place; float32 or float64.
   virtual void average(const std::vector<torch::Tensor>& /*values*/) {}
   /// Rank 0's values for all, in place.
   virtual void broadcast(const std::vector<torch::Tensor>& /*values*/) {}

@@ -5,89 +5,16 @@
 
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
-#include <condition_variable>
 #include <csignal>
 #include <thread>
 
 #include "layeravatar/io/safetensors.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/train/process_for_test.h"
+#include "layeravatar/train/thread_ranks_for_test.h"
 
 namespace layeravatar::train {
 namespace {
-
-constexpr int kRanks = 2;
-
-// What two threads share.
-struct Meeting {
-  std::mutex guard;
-  std::condition_variable changed;
-  int here = 0, round = 0;
-  const std::vector<torch::Tensor>* shown[kRanks] = {};
-
-  void wait() {
-    std::unique_lock lock(guard);
-    const int mine = round;
-    if (++here == kRanks) {
-      here = 0;
-      ++round;
-      changed.notify_all();
-    } else {
-      changed.wait(lock, [&] { return round != mine; });
-    }
-  }
-};
-
-class ThreadRanks : public Ranks {
- public:
-  ThreadRanks(Meeting& meeting, int rank) : meeting_(meeting), rank_(rank) {}
-  [[nodiscard]] int rank() const override { return rank_; }
-  [[nodiscard]] int size() const override { return kRanks; }
-  void average_gradients(torch::nn::Module& module) override {
-    std::vector<torch::Tensor> gradients;
-    for (const torch::Tensor& p : module.parameters()) gradients.push_back(p.grad());
-    average(gradients);
-  }
-  void average(const std::vector<torch::Tensor>& values) override {
-    const auto sums = together(values, [&](std::size_t i) { return (*meeting_.shown[0])[i] + (*meeting_.shown[1])[i]; });
-    for (std::size_t i = 0; i < values.size(); ++i) torch::Tensor(values[i]).copy_(sums[i] / kRanks);
-    meeting_.wait();
-  }
-  void broadcast(const std::vector<torch::Tensor>& values) override {
-    const auto firsts = together(values, [&](std::size_t i) { return (*meeting_.shown[0])[i].clone(); });
-    for (std::size_t i = 0; i < values.size(); ++i) torch::Tensor(values[i]).copy_(firsts[i]);
-    meeting_.wait();
-  }
-  [[nodiscard]] std::vector<torch::Tensor> gather(const torch::Tensor& value) override {
-    std::vector<torch::Tensor> out;
-    together({value}, [&](std::size_t) {
-      for (const auto* shown : meeting_.shown) out.push_back((*shown)[0].clone());
-      return torch::Tensor();
-    });
-    meeting_.wait();
-    return out;
-  }
-  [[nodiscard]] bool any(bool value) override {
-    const auto all = gather(torch::full({1}, value ? 1.0 : 0.0));
-    return all[0].item<float>() + all[1].item<float>() > 0;
-  }
-  void wait() override { meeting_.wait(); }
-
- private:
-  // Nobody's values change before all have looked.
-  template <class Look>
-  std::vector<torch::Tensor> together(const std::vector<torch::Tensor>& values, const Look& look) {
-    const torch::NoGradGuard no_grad;
-    meeting_.shown[rank_] = &values;
-    meeting_.wait();
-    std::vector<torch::Tensor> out;
-    for (std::size_t i = 0; i < values.size(); ++i) out.push_back(look(i));
-    meeting_.wait();
-    return out;
-  }
-  Meeting& meeting_;
-  int rank_;
-};
 
 int free_port() {
   const int handle = ::socket(AF_INET, SOCK_STREAM, 0);
@@ -104,11 +31,12 @@ int free_port() {
 class RanksRun : public ProcessTest {
  protected:
   // What the default profile does, small: a prior, parts of several people, codes fitted anew when the diffusion model joins.
-  static TrainConfig config(std::int64_t iterations) {
+  TrainConfig config(std::int64_t iterations) const {
     TrainConfig c = small_config(iterations);
     c.unet_prior_rank = 3;
     c.unet_mix_parts = true;
     c.unet_flat_weights = true;
+    c.sync_batchnorm = shared_batch;
     c.stages = {Stage{}, Stage{}};
     c.stages[0].diffusion = false;
     c.stages[1].from = 2;
@@ -116,12 +44,20 @@ class RanksRun : public ProcessTest {
     c.stages[1].fit_prior = true;
     return c;
   }
+  bool shared_batch = false;  // --sync-batchnorm
   void train(const std::string& name, std::int64_t iterations, const std::shared_ptr<Ranks>& ranks) {
     RunOptions options;
     options.folder = folder / name;
     options.resume = true;
     options.ranks = ranks;
-    Trainer(config(iterations), body, layers, std::make_shared<RandomScenes>(5), options).run();
+    Trainer trainer(config(iterations), body, layers, std::make_shared<RandomScenes>(5), options);
+    if (shared_batch) {
+      StepTimes times;
+      trainer.step(times);
+      const auto means = ranks->gather(trainer.learned().decoder->named_buffers()["base_bn.running_mean"]);
+      LAV_CHECK(torch::equal(means[0], means[1]), "the running statistics of the two ranks differ");
+    }
+    trainer.run();
   }
   // By the variables of torchrun, the store at rank 0 or in an agent.
   pid_t start(const std::string& name, std::int64_t iterations, int rank, int port, bool agent = false) {
@@ -178,6 +114,22 @@ TEST_F(RanksRun, TwoProcessesTrainAsTwoThreads) {
     end_of(agent);
   }
   expect_close("processes", "parts");
+}
+
+TEST_F(RanksRun, TwoProcessesShareABatchAsTwoThreads) {
+  shared_batch = true;
+  const pid_t emulation = start_process([&] {
+    Meeting meeting;
+    std::thread second([&] { train("threads", 3, std::make_shared<ThreadRanks>(meeting, 1)); });
+    train("threads", 3, std::make_shared<ThreadRanks>(meeting, 0));
+    second.join();
+  });
+  ASSERT_EQ(end_of(emulation), 0);
+  const int port = free_port();
+  pid_t ranks[kRanks];
+  for (int r = 0; r < kRanks; ++r) ranks[r] = start("processes", 3, r, port);
+  for (const pid_t rank : ranks) ASSERT_EQ(end_of(rank), 0);
+  expect_close("threads", "processes");
 }
 
 TEST_F(RanksRun, ALostProcessEndsTheOthers) {

@@ -76,6 +76,7 @@ struct TrainConfig {
   std::int64_t checkpoint_every = 500;
   int keep_checkpoints = 2;
   double codes_in_memory = 8;            // GiB of codes up to which they are held in memory; more lie on the run folder's disk
+  bool sync_batchnorm = false;           // several processes normalise by the batch of all of them; the release: each by its own
   bool reference = false;                // the release's frozen views and weights
   std::vector<Stage> stages{Stage{}};
 
@@ -111,6 +112,7 @@ struct TrainConfig {
     field("checkpoint-every", c.checkpoint_every, "iterations between checkpoints");
     field("keep-checkpoints", c.keep_checkpoints, "newest checkpoints that are kept");
     field("codes-in-memory", c.codes_in_memory, "GiB up to which codes are held in memory; more lie on the disk of the run folder");
+    field("sync-batchnorm", c.sync_batchnorm, "several processes normalise by the statistics of all their scenes, as one process with all of them would");
     field("reference", c.reference, "the release's frozen training views");
     field("stage", c.stages, "what changes during training");
   }

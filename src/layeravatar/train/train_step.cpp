@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "layeravatar/avatar/decoder_branch.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/training_loss.h"
 #include "layeravatar/nn/named_tensors.h"
@@ -75,7 +76,15 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
     for (const torch::Tensor& leaf : leaves) prior.push_back(torch::zeros_like(leaf));
   }
 
-  // (3) code steps with the decoder frozen, (4) the joint step.
+  // (3) code steps with the decoder frozen, (4) the joint step. Ranks that share a batch see the gradients of the sum of their losses, codes as well.
+  const int sharing = config.sync_batchnorm ? scaffold.ranks->size() : 1;
+  avatar::SumOverProcesses sum;
+  if (sharing > 1)
+    sum = [ranks = scaffold.ranks](torch::Tensor values) {
+      ranks->average({values});
+      values.mul_(ranks->size());
+    };
+  const avatar::SharedBatch shared(sum);
   const double kappa = kappa_of(config.loss_coef, input.scenes[0].labels);
   const auto views = static_cast<int>(input.scenes[0].cameras.size());
   const int stride = views / 2;
@@ -98,7 +107,7 @@ StepLog train_step(const Scaffold& scaffold, Learned& learned, const StepInput& 
           throw Error(ErrorKind::kDiverged, name + " at iteration " + std::to_string(iteration) + " is not finite");
     watch.restart();  // reconstruct counts its own time
     for (std::size_t s = 0; s < scenes; ++s) {
-      const torch::Tensor gradient = result.code_gradients[s] + prior[s];
+      const torch::Tensor gradient = (result.code_gradients[s] + prior[s]) / sharing;
       require_finite(gradient, "gradient of the code of scene " + std::to_string(s), iteration);
       if (code_gradients != nullptr) code_gradients->push_back(gradient);
       adam_step(*input.codes[s], gradient, stage.code_lr);

@@ -1,11 +1,14 @@
 #include "layeravatar/train/train_step.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <thread>
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/train/recorded_run_for_test.h"
+#include "layeravatar/train/thread_ranks_for_test.h"
 
 namespace layeravatar::train {
 namespace {
@@ -79,6 +82,57 @@ TEST(TrainStep, RecordedAverageOfTheDecoder) {
   }
   for (const auto& [iteration, momentum] : run.json["ema_momentum"].items())
     EXPECT_NEAR(nn::ema_momentum(std::stoll(iteration)), momentum.get<double>(), 1e-12) << iteration;
+}
+
+// Two ranks with a scene each, against one that has both.
+TEST(TrainStep, RanksThatShareABatchTrainAsOneWithAllScenes) {
+  constexpr std::size_t kSteps = 3;
+  const auto steps_of = [](RecordedRun& run, const std::shared_ptr<Ranks>& ranks, std::vector<std::vector<torch::Tensor>>& code_gradients) {
+    run.scaffold.ranks = ranks;
+    run.config.sync_batchnorm = true;
+    for (std::size_t k = 0; k < kSteps; ++k) {
+      StepInput input = run.input(static_cast<int>(k % 2));
+      if (ranks->size() > 1) {
+        const auto own = ranks->rank();
+        input.scenes = {input.scenes[static_cast<std::size_t>(own)]};
+        input.codes = {input.codes[static_cast<std::size_t>(own)]};
+        input.timesteps = input.timesteps.slice(0, own, own + 1);
+        input.noise = input.noise.slice(0, own, own + 1);
+      }
+      StepTimes times;
+      train_step(run.scaffold, run.learned, input, run.config, 9000 + static_cast<std::int64_t>(k), times, &code_gradients.emplace_back());
+    }
+  };
+  RecordedRun whole, parts[kRanks];
+  std::vector<std::vector<torch::Tensor>> whole_gradients, gradients[kRanks];
+  steps_of(whole, std::make_shared<Ranks>(), whole_gradients);
+  Meeting meeting;
+  std::thread second([&] { steps_of(parts[1], std::make_shared<ThreadRanks>(meeting, 1), gradients[1]); });
+  steps_of(parts[0], std::make_shared<ThreadRanks>(meeting, 0), gradients[0]);
+  second.join();
+
+  // Of all numbers together: Adam's steps do not depend on a gradient's size, so that single ones that are zero but for rounding go either way.
+  const auto expect_close = [](const torch::Tensor& got, const torch::Tensor& want, const std::string& what) {
+    EXPECT_LE((got - want).norm().item<double>(), 1e-5 * want.norm().item<double>()) << what;
+  };
+  const auto flat = [](const torch::nn::Module& module, bool gradients) {
+    std::vector<torch::Tensor> out;
+    for (const torch::Tensor& p : module.parameters()) out.push_back((gradients ? p.grad() : p).detach().flatten());
+    return torch::cat(out).to(torch::kFloat64);
+  };
+  for (std::size_t r = 0; r < kRanks; ++r) {
+    for (std::size_t k = 0; k < kSteps; ++k)
+      for (std::size_t n = 0; n < gradients[r][k].size(); ++n) expect_close(gradients[r][k][n], whole_gradients[k][2 * n + r], fmt::format("code gradient {} of step {}, scene {}", n, k, r));
+    expect_close(parts[r].codes[r].code, whole.codes[r].code, "code");
+    const Learned &got = parts[r].learned, &want = whole.learned;
+    for (const bool gradient : {true, false}) {
+      expect_close(flat(*got.decoder, gradient), flat(*want.decoder, gradient), "decoder");
+      expect_close(flat(*got.unet, gradient), flat(*want.unet, gradient), "U-Net");
+    }
+    const auto buffers = want.decoder->named_buffers();
+    for (const auto& b : got.decoder->named_buffers()) expect_close(b.value().to(torch::kFloat64), buffers[b.key()].to(torch::kFloat64), b.key());
+    EXPECT_NEAR(got.activation.running_var().item<float>(), want.activation.running_var().item<float>(), 1e-6);
+  }
 }
 
 TEST(TrainStep, ANonFiniteNumberIsNamedAndEndsTheStep) {

@@ -59,6 +59,7 @@ struct HeadsBackward {
   float* grad_bias;           // [C]
   float* grad_conv_bias;      // [C] exactly zero with batch statistics
   float* grad_head_weights;   // [K, C]
+  double* sums = nullptr;     // [C, 2] of grad_z and grad_z (y - mean); where wanted, grad_y holds grad_z until normalisation_backward
 };
 
 /// Every result is the same for any number of threads.
@@ -73,6 +74,8 @@ struct DecoderKernels {
   /// out = activation(sum over c of head_weights silu(z_c) + head_bias).
   void (*heads_forward)(const BranchShape&, const HeadsForward&);
   void (*heads_backward)(const BranchShape&, const HeadsBackward&);
+  /// Its end where sums were wanted, with those [C, 2] of all `count` values that the statistics were taken from.
+  void (*normalisation_backward)(const BranchShape&, const HeadsBackward&, const double* sums, double count);
   /// grad_x [S, 6, h, w] of the convolution with weights [C, 6, 7, 7]; `scratch` holds as many numbers as the weights.
   void (*conv_input_gradient)(const BranchShape&, const float* weights, const float* grad_y, float* scratch,
                               float* grad_x);

@@ -278,9 +278,25 @@ void row_backward(const BranchShape& s, const HeadsBackward& a, std::int64_t c, 
   }
 }
 
+// grad_y = scale grad_z, less what the batch's mean and deviation take back:
+// scale (sum / n + (y - mean) inverse^2 moment / n)
+void channel_backward(const BranchShape& s, const HeadsBackward& a, std::int64_t c, double sum, double moment, double n) {
+  const std::int64_t p = s.pixels(), pitch = s.pitch();
+  const double scale = static_cast<double>(a.scale[c]), inverse = static_cast<double>(a.inverse[c]);
+  const double slope = a.batch_statistics ? -scale * inverse * inverse * moment / n : 0.0;
+  const double rest = a.batch_statistics ? -scale * sum / n - slope * static_cast<double>(a.mean[c]) : 0.0;
+  const auto times = static_cast<float>(scale), by = static_cast<float>(slope), add = static_cast<float>(rest);
+  for (std::int64_t i = 0; i < s.images; ++i)
+    for (std::int64_t row = 0; row < s.height; ++row) {
+      const float* y = a.y + (i * s.channels + c) * p + row * s.width;
+      float* line = a.grad_y + (i * s.channels + c) * s.padded_plane() + (row + kConvBorder) * pitch + kConvBorder;
+#pragma omp simd
+      for (std::int64_t x = 0; x < s.width; ++x) line[x] = times * line[x] + (by * y[x] + add);
+    }
+}
+
 void heads_backward(const BranchShape& s, const HeadsBackward& a) {
   const std::int64_t p = s.pixels(), pitch = s.pitch();
-  const auto n = static_cast<double>(s.images * p);
 #pragma omp parallel for schedule(static)
   for (std::int64_t c = 0; c < s.channels; ++c) {
     Sums sums;
@@ -298,27 +314,25 @@ void heads_backward(const BranchShape& s, const HeadsBackward& a) {
                      a.grad_heads + i * s.heads * p + row * s.width, line + kConvBorder, sums);
       }
     }
-    const double scale = static_cast<double>(a.scale[c]), inverse = static_cast<double>(a.inverse[c]);
     if (a.parameters) {
       a.grad_bias[c] = static_cast<float>(sums.grad);
-      a.grad_gain[c] = static_cast<float>(sums.moment * inverse);
-      a.grad_conv_bias[c] = a.batch_statistics ? 0.0F : static_cast<float>(sums.grad * scale);
+      a.grad_gain[c] = static_cast<float>(sums.moment * static_cast<double>(a.inverse[c]));
+      a.grad_conv_bias[c] = a.batch_statistics ? 0.0F : static_cast<float>(sums.grad * static_cast<double>(a.scale[c]));
       for (std::int64_t k = 0; k < s.heads; ++k)
         a.grad_head_weights[k * s.channels + c] = static_cast<float>(sums.heads[k]);
     }
-    // grad_y = scale grad_z, less what the batch's mean and deviation take back:
-    // scale (sum / n + (y - mean) inverse^2 moment / n)
-    const double slope = a.batch_statistics ? -scale * inverse * inverse * sums.moment / n : 0.0;
-    const double rest = a.batch_statistics ? -scale * sums.grad / n - slope * static_cast<double>(a.mean[c]) : 0.0;
-    const auto times = static_cast<float>(scale), by = static_cast<float>(slope), add = static_cast<float>(rest);
-    for (std::int64_t i = 0; i < s.images; ++i)
-      for (std::int64_t row = 0; row < s.height; ++row) {
-        const float* y = a.y + (i * s.channels + c) * p + row * s.width;
-        float* line = a.grad_y + (i * s.channels + c) * s.padded_plane() + (row + kConvBorder) * pitch + kConvBorder;
-#pragma omp simd
-        for (std::int64_t x = 0; x < s.width; ++x) line[x] = times * line[x] + (by * y[x] + add);
-      }
+    if (a.sums == nullptr) {
+      channel_backward(s, a, c, sums.grad, sums.moment, static_cast<double>(s.images * p));
+    } else {
+      a.sums[2 * c] = sums.grad;
+      a.sums[2 * c + 1] = sums.moment;
+    }
   }
+}
+
+void normalisation_backward(const BranchShape& s, const HeadsBackward& a, const double* sums, double count) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t c = 0; c < s.channels; ++c) channel_backward(s, a, c, sums[2 * c], sums[2 * c + 1], count);
 }
 
 // Output rows of six channels, kBlocks vectors wide, in registers; each value of grad_y meets six weights.
