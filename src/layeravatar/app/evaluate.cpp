@@ -23,11 +23,11 @@ struct Flags {
   std::int64_t frames = 0;
 };
 
-// At the strides that `animate` usually takes.
+// At the strides that `animate` usually takes; a .bvh without its first frame, the T-pose from which the motion jumps.
 std::vector<body::PoseParams> read_poses(const fs::path& file, std::int64_t frames) {
   if (file.extension() == ".bvh") {
     constexpr std::int64_t kStride = 4;
-    return people::retarget(io::read_bvh(file), 0, frames == 0 ? -1 : (frames - 1) * kStride + 1, kStride);
+    return people::retarget(io::read_bvh(file), kStride, frames == 0 ? -1 : frames * kStride + 1, kStride);
   }
   if (file.extension() != ".pkl" && file.extension() != ".npz")
     throw Error(ErrorKind::kConfig, file.string() + ": motions of this kind are not read; .bvh, .pkl and .npz work");
