@@ -58,7 +58,7 @@ void add_edit(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--component", o->component, "body, top, hair, shoes or bottom: nothing else changes");
   command->add_flag("--geometry-only", o->geometry_only, "opacity and shape alone, as when something is removed");
   command->add_flag("--colour-only,--color-only", o->colour_only, "colours alone");
-  command->add_option("--steps", o->steps, "steps of the optimisation");
+  command->add_option("--steps", o->steps, "steps of the optimisation, up to three times as many while the masked parts still come nearer");
   command->add_option("-o,--output", o->output, "folder for the avatar and its views before and after")->required();
   command->callback([=, &common, &chosen] {
     chosen.run = [=, &common] {

@@ -78,10 +78,10 @@ torch::Tensor around(const torch::Tensor& image, const torch::Tensor& mask) {
   return out.logical_and(mask.logical_not());
 }
 
-std::function<void(int)> progress(const std::function<void(const std::string&)>& say, int steps, const std::atomic<bool>* stop) {
+std::function<void(int)> progress(const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop) {
   return [=](int step) {
     if (stop != nullptr && *stop) throw Stopped();
-    if (step % 25 == 0) say(fmt::format("edit step {} of {}", step, steps));
+    if (step % 25 == 0) say(fmt::format("edit step {}", step));
   };
 }
 
@@ -95,7 +95,7 @@ std::vector<fs::path> edit_avatar(const EditAvatarOptions& o, const std::functio
   edit.geometry = !o.colour_only;
   edit.colour = !o.geometry_only;
   edit.steps = o.steps;
-  edit.observe = progress(say, o.steps, stop);
+  edit.observe = progress(say, stop);
   const std::vector<fs::path> images = data::picture_files(o.pictures.images);
   if (images.empty()) throw Error(ErrorKind::kUsage, "--images: expected pictures, found 0");
   const std::vector<fs::path> masks = mask_files(o.pictures.masks, images);
@@ -204,7 +204,7 @@ std::vector<EditRow> edit_table(const EditTableOptions& o, const std::function<v
     edit.steps = o.steps;
     edit.component = wanted.kind == Kind::kSkirt ? 4 : 1;
     (wanted.kind == Kind::kSleeve ? edit.colour : edit.geometry) = false;
-    edit.observe = progress(say, o.steps, nullptr);
+    edit.observe = progress(say, nullptr);
     std::vector<PaintedView> painted;
     for (const std::size_t v : wanted.painted) {
       const torch::Tensor image = draw(truth, cameras[v]);

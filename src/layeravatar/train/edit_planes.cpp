@@ -57,9 +57,13 @@ torch::Tensor huber(const torch::Tensor& a, const torch::Tensor& b) { return 0.1
 
 torch::Tensor edit_planes(const produce::Studio& studio, const torch::Tensor& planes, const body::PoseParams& params, const std::vector<PaintedView>& views,
                           const EditOptions& options) {
-  constexpr double kInside = 20, kOutside = 20, kHeld = 0.02, kOwnHeld = 2e-5, kStepSize = 0.05, kLastStep = 0.1;
+  constexpr double kInside = 20, kOutside = 20, kHeld = 0.1, kOwnHeld = 2e-5, kStepSize = 0.25, kLastStep = 0.1;
   constexpr int kLookEvery = 15;
   constexpr double kFullUntil = 0.6;  // of the steps
+  constexpr double kFalls = 0.2;      // of the error in the masks within kWindow steps: full steps go on,
+  constexpr double kNear = 5e-4;      // until it is as small as this in each view, some 40 dB
+  constexpr std::size_t kWindow = 20;
+  constexpr int kMostTimes = 3;
   LAV_CHECK(!views.empty(), "a painted view");
   const std::int64_t h = planes.size(1);
   const templates::LayeredTemplate& layers = studio.deformer->layers();
@@ -86,7 +90,10 @@ torch::Tensor edit_planes(const produce::Studio& studio, const torch::Tensor& pl
   torch::Tensor moved = planes.detach().clone().requires_grad_(true);
   torch::optim::Adam adam({moved}, torch::optim::AdamOptions(kStepSize).betas({0.9, 0.99}));
   auto& adam_options = static_cast<torch::optim::AdamOptions&>(adam.param_groups()[0].options());
-  for (int step = 0; step < options.steps; ++step) {
+  std::vector<double> errors;  // in the masks, before each step
+  const int shrinking = options.steps - static_cast<int>(kFullUntil * options.steps);
+  int end = options.steps;
+  for (int step = 0; step < end; ++step) {
     if (options.observe) options.observe(step);
     const torch::Tensor samples = studio.sampler->sample(studio.decoder->attribute_map(moved.unsqueeze(0)))[0];
     posed = studio.deformer->pose(avatar::attributes_from_samples(samples), pose);
@@ -98,11 +105,14 @@ torch::Tensor edit_planes(const produce::Studio& studio, const torch::Tensor& pl
     }
     const torch::Tensor away = ((samples - samples_before) / units()).square().mean(1);
     torch::Tensor loss = torch::where(touched, kOwnHeld * away, kHeld * away).mean();
+    double error = 0;
     for (std::size_t v = 0; v < views.size(); ++v) {
       splat::RenderOptions render;
       render.components = false;
       const torch::Tensor drawn = splat::render(posed, views[v].camera, render).full;
-      loss = loss + (kInside * (huber(drawn, views[v].image) * inside[v]).sum() + kOutside * (huber(drawn, before[v]) * outside[v]).sum()) / static_cast<double>(views.size());
+      const torch::Tensor in_mask = (huber(drawn, views[v].image) * inside[v]).sum();
+      error += in_mask.item<double>();
+      loss = loss + (kInside * in_mask + kOutside * (huber(drawn, before[v]) * outside[v]).sum()) / static_cast<double>(views.size());
     }
     adam.zero_grad();
     loss.backward();
@@ -112,7 +122,10 @@ torch::Tensor edit_planes(const produce::Studio& studio, const torch::Tensor& pl
     // Where gradients are faint, steps are small: what is hardly concerned stays.
     constexpr double kFaint = 0.02;
     if (step == 0) adam_options.eps(kFaint * gradient.abs().max().item<double>() + 1e-12);
-    adam_options.lr(kStepSize * std::pow(kLastStep, std::max(0.0, static_cast<double>(step) / options.steps - kFullUntil) / (1 - kFullUntil)));
+    errors.push_back(error);
+    const bool falls = errors.size() > kWindow && error > kNear * static_cast<double>(views.size()) && error < (1 - kFalls) * errors[errors.size() - 1 - kWindow];
+    if (step == end - shrinking && falls && end < kMostTimes * options.steps) ++end;
+    adam_options.lr(kStepSize * std::pow(kLastStep, static_cast<double>(std::max(0, step - (end - shrinking))) / shrinking));
     adam.step();
     const torch::NoGradGuard no_grad;
     constexpr double kMost = 1.99998;  // planes of an activation

@@ -19,7 +19,7 @@ struct EditOptions {
   int component = -1;         // 0..4 body, top, hair, shoes, bottom: the only one that may change; -1: all
   bool geometry = true;       // opacity and offset may change
   bool colour = true;         // colour may, and with it scale and rotation, which the decoder makes of the same planes
-  int steps = 100;
+  int steps = 100;            // up to three times as many while the error in the masks still falls by a fifth in 20 steps
   std::function<void(int step)> observe;  // before each step; may be empty; throws to end the edit
 };
 

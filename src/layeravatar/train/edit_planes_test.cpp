@@ -35,6 +35,21 @@ TEST(EditPlanes, PaintsInsideAndHoldsOutside) {
   EXPECT_FALSE(after.requires_grad());
 }
 
+TEST(EditPlanes, GoesOnWhileThePaintedPartsComeNearer) {
+  Painted p;
+  int steps = 0;
+  p.options.observe = [&](int) { ++steps; };
+  p.view.image = torch::where(p.mask, torch::tensor({0.1F, 0.2F, 0.9F}).reshape({3, 1, 1}), p.drawn);
+  p.options.steps = 10;
+  p.edit();
+  EXPECT_EQ(steps, 10) << "too few to tell";
+  steps = 0;
+  p.options.steps = 40;
+  p.edit();
+  EXPECT_GT(steps, 40);
+  EXPECT_LE(steps, 120);
+}
+
 TEST(EditPlanes, OnlyWhatMayMoveDoes) {
   Painted p;
   p.options.steps = 5;
