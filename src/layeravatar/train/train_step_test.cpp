@@ -115,9 +115,9 @@ TEST(TrainStep, RanksThatShareABatchTrainAsOneWithAllScenes) {
   const auto expect_close = [](const torch::Tensor& got, const torch::Tensor& want, const std::string& what) {
     EXPECT_LE((got - want).norm().item<double>(), 1e-5 * want.norm().item<double>()) << what;
   };
-  const auto flat = [](const torch::nn::Module& module, bool gradients) {
+  const auto flat = [](const torch::nn::Module& module, bool wants_gradients) {
     std::vector<torch::Tensor> out;
-    for (const torch::Tensor& p : module.parameters()) out.push_back((gradients ? p.grad() : p).detach().flatten());
+    for (const torch::Tensor& p : module.parameters()) out.push_back((wants_gradients ? p.grad() : p).detach().flatten());
     return torch::cat(out).to(torch::kFloat64);
   };
   for (std::size_t r = 0; r < kRanks; ++r) {
