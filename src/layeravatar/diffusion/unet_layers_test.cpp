@@ -64,7 +64,7 @@ double convolution_error(const Case& c) {
   Convolution::Run run;
   for (const int channels : c.in) {
     if (channels == 0) continue;
-    inputs.emplace_back("x" + std::to_string(inputs.size()), kImages, channels, blocks_of(channels), c.rows, c.columns);
+    inputs.emplace_back(std::string("x").append(std::to_string(inputs.size())), kImages, channels, blocks_of(channels), c.rows, c.columns);
     const auto size = static_cast<std::size_t>(kImages * blocks_of(channels) * kBlock);
     scales.push_back(testing::deterministic("scale", size, testing::Kind::kUnit));
     shifts.emplace_back(size, 0.0F);  // silu(0) = 0 in the channels that fill up

@@ -17,7 +17,7 @@ TEST(TrainStep, TwoRecordedSteps) {
   RecordedRun run;
   const std::int64_t iterations[2] = {0, 9000};
   for (int step = 0; step < 2; ++step) {
-    const std::string key = "s" + std::to_string(step) + ".";
+    const std::string key = std::string("s").append(std::to_string(step)).append(".");
     StepTimes times;
     std::vector<torch::Tensor> gradients;
     const StepLog log = train_step(run.scaffold, run.learned, run.input(step), run.config, iterations[step], times, &gradients);
