@@ -16,6 +16,7 @@ constexpr Named kNamed[] = {
     {"blue", {0.22, 0.32, 0.66}},   {"navy", {0.12, 0.15, 0.32}},   {"purple", {0.45, 0.22, 0.58}}, {"pink", {0.78, 0.42, 0.58}},
     {"brown", {0.36, 0.23, 0.14}},  {"beige", {0.74, 0.64, 0.50}}};
 
+// CIELAB with lightness by half, as cloth is compared (CMC 2:1): hue tells more.
 std::array<double, 3> lab(const std::array<double, 3>& rgb) {
   std::array<double, 3> linear{};
   for (std::size_t k = 0; k < 3; ++k) linear[k] = rgb[k] <= 0.04045 ? rgb[k] / 12.92 : std::pow((rgb[k] + 0.055) / 1.055, 2.4);
@@ -23,7 +24,7 @@ std::array<double, 3> lab(const std::array<double, 3>& rgb) {
   const double x = f((0.4124564 * linear[0] + 0.3575761 * linear[1] + 0.1804375 * linear[2]) / 0.95047);
   const double y = f(0.2126729 * linear[0] + 0.7151522 * linear[1] + 0.0721750 * linear[2]);
   const double z = f((0.0193339 * linear[0] + 0.1191920 * linear[1] + 0.9503041 * linear[2]) / 1.08883);
-  return {116 * y - 16, 500 * (x - y), 200 * (y - z)};
+  return {(116 * y - 16) / 2, 500 * (x - y), 200 * (y - z)};
 }
 
 }  // namespace
