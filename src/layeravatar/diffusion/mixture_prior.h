@@ -46,7 +46,8 @@ class MixturePrior : public torch::nn::Module {
   /// Of buffers from a file: every owner is a part, the indices ascend and lie in the planes, else Error(kInput) that begins
   /// with `what`.
   void check(const std::string& what) const;
-  [[nodiscard]] bool has_attributes() const { return attributes_ != nullptr; }
+  /// Whether it was fitted with attributes; true of a prior that is to know none.
+  [[nodiscard]] bool attributes_fitted() const { return attributes_ == nullptr || attributes_->fitted(); }
   /// What is left of the mixture by what is asked for. Throws Error(kConfig) for words that nobody has together.
   [[nodiscard]] Classes given(const Condition& condition) const;
   /// E[x0 | x_t] with x_t = a x0 + s noise at steps t [B]; x [B, C, h, w] -> the same shape. `classes`, of one mixture or of B, take the place of its own.

@@ -97,6 +97,8 @@ void PriorAttributes::fit_part(std::int64_t part, const Tensor& y, const std::ve
   }
 }
 
+bool PriorAttributes::fitted() const { return value_covariance_.max().item<float>() > 0 || word_share_.max().item<float>() > 0; }
+
 Classes PriorAttributes::given(const Classes& own, const Condition& condition) const {
   const torch::NoGradGuard no_grad;
   Classes out{own.weight.clone(), own.centre.clone(), own.axes.clone(), own.spread.clone()};

@@ -45,6 +45,7 @@ class PriorAttributes : public torch::nn::Module {
   PriorAttributes(std::int64_t parts, std::int64_t classes, std::int64_t axes, std::int64_t rank);
   /// Part p from its people's components y [n, k <= K] float64 and the class of each.
   void fit_part(std::int64_t part, const torch::Tensor& y, const std::vector<int>& cluster, const torch::Tensor& words, const torch::Tensor& values);
+  [[nodiscard]] bool fitted() const;
   /// The mixture that is left of `own`. Parts of which nothing is asked stay as they are. Throws Error(kConfig) when no class of a part has all words.
   [[nodiscard]] Classes given(const Classes& own, const Condition& condition) const;
 

@@ -254,7 +254,7 @@ void Trainer::restart_unet() {
 StepLog Trainer::step(StepTimes& times) {
   const Stage& stage = config_.stage_at(iteration_);
   if (stage.diffusion && learned_.unet->prior() != nullptr &&
-      (!learned_.unet->prior()->fitted() || (stage.fit_prior && iteration_ == stage.from)))
+      (!learned_.unet->prior()->fitted() || !learned_.unet->prior()->attributes_fitted() || (stage.fit_prior && iteration_ == stage.from)))
     fit_prior();
   if (stage.diffusion && stage.restart_unet && iteration_ == stage.from) restart_unet();
   const auto begin = std::chrono::steady_clock::now();
