@@ -164,9 +164,17 @@ std::vector<EditRow> edit_table(const EditTableOptions& o, const std::function<v
     const char* name;
     int seed;
     std::vector<std::size_t> painted;  // of the 36 views
+    const char *name_of, *word;        // what the avatar wears, where the pack's samples can be asked for it
   };
-  for (const Wanted& wanted : {Wanted{Kind::kMark, "mark", o.mark, {0}}, Wanted{Kind::kSkirt, "skirt", o.skirt, {0, 18}}, Wanted{Kind::kSleeve, "sleeve", o.sleeve, {0, 18}}}) {
-    const avatar::Avatar one = produce::sample_avatars(studio, {static_cast<std::uint64_t>(wanted.seed)}, {})[0];
+  const auto avatar_of = [&](const Wanted& wanted) {
+    produce::SamplingOptions sampling;
+    for (const avatar::VocabularyEntry& e : studio.config.attributes)
+      if (e.name == wanted.name_of && std::find(e.words.begin(), e.words.end(), wanted.word) != e.words.end()) sampling.like = e.name + "=" + wanted.word;
+    return produce::sample_avatars(studio, {static_cast<std::uint64_t>(wanted.seed)}, sampling)[0];
+  };
+  for (const Wanted& wanted : {Wanted{Kind::kMark, "mark", o.mark, {0}, "top", "t-shirt"}, Wanted{Kind::kSkirt, "skirt", o.skirt, {0, 18}, "bottom", "skirt"},
+                               Wanted{Kind::kSleeve, "sleeve", o.sleeve, {0, 18}, "top", "long-sleeved"}}) {
+    const avatar::Avatar one = avatar_of(wanted);
     body::PoseParams params = body::default_viewing_pose();
     params.betas = one.betas;
     const torch::NoGradGuard no_grad;

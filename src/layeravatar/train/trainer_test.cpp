@@ -250,13 +250,13 @@ TEST_F(TrainerRun, AStageCanBeginWithThePriorsDenoiser) {
   EXPECT_GT(largest(false), 0.11);
 }
 
-// Of four people, two of each kind of top.
+// Of six people, three of each kind of top.
 class KnownScenes : public RandomScenes {
  public:
-  KnownScenes() : RandomScenes(4) {}
+  KnownScenes() : RandomScenes(6) {}
   [[nodiscard]] std::vector<io::Attributes> attributes() const override {
     std::vector<io::Attributes> out;
-    for (int i = 0; i < 4; ++i) out.push_back({{"top", std::vector<std::string>{i % 2 == 0 ? "shirt" : "jacket"}}, {"years", 30.0 + 5 * i}});
+    for (int i = 0; i < 6; ++i) out.push_back({{"top", std::vector<std::string>{i % 2 == 0 ? "shirt" : "jacket"}}, {"years", 30.0 + 5 * i}});
     return out;
   }
 };
@@ -277,7 +277,7 @@ TEST_F(TrainerRun, ThePriorKnowsWhatTheDatasetSaysOfPeople) {
   };
   const auto plain = run("plain", 2, false, nullptr);
   EXPECT_TRUE(plain->vocabulary().empty());
-  const auto pack = std::make_shared<avatar::ModelPack>(make_pack(*plain, std::vector<body::PoseParams>(4), 32));
+  const auto pack = std::make_shared<avatar::ModelPack>(make_pack(*plain, std::vector<body::PoseParams>(6), 32));
   EXPECT_TRUE(pack->config.attributes.empty());
   c.unet_prior_attributes = true;
   c.unet_open = 0.3;
@@ -285,7 +285,7 @@ TEST_F(TrainerRun, ThePriorKnowsWhatTheDatasetSaysOfPeople) {
   const auto tensors = nn::named_tensors(*rest->learned().unet);
   for (const auto& [name, value] : nn::named_tensors(*whole->learned().unet)) EXPECT_TRUE(torch::equal(value, tensors.at(name))) << name;
   ASSERT_EQ(whole->vocabulary().size(), 2U);
-  const avatar::ModelPack told = make_pack(*whole, std::vector<body::PoseParams>(4), 32);
+  const avatar::ModelPack told = make_pack(*whole, std::vector<body::PoseParams>(6), 32);
   avatar::write_pack(folder / "pack.safetensors", told);
   const produce::Studio studio = produce::open_studio(folder / "pack.safetensors");
   produce::SamplingOptions asked;
