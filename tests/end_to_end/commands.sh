@@ -78,6 +78,15 @@ expect "keep an unknown component" 4 "component 'cape', must be body, top, hair,
 expect "keep without a component" 2 "expected FILE:component" "$program" generate --model "$pack" --keep "$work/a/avatar_0001.safetensors" -o "$work/x"
 expect "keep a top twice" 4 "kept twice" "$program" generate --model "$pack" --keep "$work/a/avatar_0001.safetensors:top,$work/a/avatar_0000.safetensors:top" -o "$work/x"
 
+# What is asked for: a skirt is no pair of trousers, and the whole list of words comes with a wrong one.
+expect "like" 0 "" "$program" generate --model "$pack" --count 1 --seed 9 "${small[@]}" --like bottom=skirt,top-color=red -o "$work/skirt"
+expect "like something else" 0 "" "$program" generate --model "$pack" --count 1 --seed 9 "${small[@]}" --like bottom=trousers --like top-colour=red -o "$work/trousers"
+check "what is asked for changes the avatar" test "$(sha1sum <"$work/skirt/avatar_0000.safetensors")" != "$(sha1sum <"$work/trousers/avatar_0000.safetensors")"
+expect "like what nobody wears" 4 "bottom = kilt, must be one of .*skirt" "$program" generate --model "$pack" --like bottom=kilt -o "$work/x"
+expect "like an unknown attribute" 4 "attribute 'hat', must be one of .*top-colour" "$program" generate --model "$pack" --like hat=fedora -o "$work/x"
+expect "like what nobody has together" 4 "nobody has all of these words" "$program" generate --model "$pack" --like bottom=skirt,bottom=trousers -o "$work/x"
+expect "guidance out of range" 4 "guidance = 21, must be in 0..20" "$program" generate --model "$pack" --like bottom=skirt --guidance 21 -o "$work/x"
+
 # An avatar's own views as pictures of a person in the default pose, whose 189 numbers are zero but for the arms: near enough.
 { printf '\x93NUMPY\x01\x00\x76\x00%-117s\n' "{'descr': '<f4', 'fortran_order': False, 'shape': (189,), }" && head -c 756 /dev/zero; } >"$work/person.npy"
 printf '{"cam_param": [[[1,0,0,0],[0,-1,0,0],[0,0,-1,10],[0,0,0,1]],[[-1,0,0,0],[0,-1,0,0],[0,0,1,-10],[0,0,0,1]]]}' >"$work/two.json"

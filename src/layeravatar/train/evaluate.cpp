@@ -226,7 +226,7 @@ class Evaluator {
     }
     RunOptions options;
     options.say = say_;
-    const auto trainer = open_trainer(config_, files, std::make_shared<SceneNames>(names), options);
+    const auto trainer = open_trainer(config_, read_ground(files), files, std::make_shared<SceneNames>(names), options);
     subject_.studio = produce::make_studio(make_pack(*trainer, people, scenes_->image_size()), files.run.string());
     subject_.iteration = trainer->iteration();
     const auto planes = std::make_shared<std::vector<torch::Tensor>>(trainer->planes());

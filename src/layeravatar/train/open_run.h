@@ -10,7 +10,14 @@ namespace layeravatar::train {
 /// The settings of the file and those over it. Throws Error(kConfig) for wrong ones and when no dataset is set.
 TrainConfig read_config(const TrainingFiles& files);
 
-/// On the body and template of the files; folder, resuming and the pack to start from are theirs, too.
-std::unique_ptr<Trainer> open_trainer(const TrainConfig& config, const TrainingFiles& files, std::shared_ptr<SceneSource> source, RunOptions options);
+/// The body and template of the files.
+struct Ground {
+  body::BodyModel body;
+  templates::LayeredTemplate layers;
+};
+Ground read_ground(const TrainingFiles& files);
+
+/// Folder, resuming and the pack to start from are those of the files.
+std::unique_ptr<Trainer> open_trainer(const TrainConfig& config, const Ground& ground, const TrainingFiles& files, std::shared_ptr<SceneSource> source, RunOptions options);
 
 }  // namespace layeravatar::train

@@ -44,6 +44,7 @@ std::shared_ptr<const data::Dataset> open_dataset(const TrainConfig& config, con
 
 OpenRun open_run(const TrainingFiles& files, const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop) {
   const TrainConfig config = read_config(files);
+  const Ground ground = read_ground(files);  // before the dataset, which takes longer
   OpenRun out;
   out.dataset = open_dataset(config, say);
   out.image_size = out.dataset->scenes().front().views.front().camera.width;
@@ -53,7 +54,7 @@ OpenRun open_run(const TrainingFiles& files, const std::function<void(const std:
   options.progress = files.progress;
   options.stop = stop;
   options.ranks = out.ranks;
-  out.trainer = open_trainer(config, files, std::make_shared<DatasetSource>(out.dataset, config.views_per_scene), options);
+  out.trainer = open_trainer(config, ground, files, std::make_shared<DatasetSource>(out.dataset, config.views_per_scene), options);
   return out;
 }
 
@@ -80,21 +81,17 @@ TrainConfig read_config(const TrainingFiles& files) {
   return config;
 }
 
-std::unique_ptr<Trainer> open_trainer(const TrainConfig& config, const TrainingFiles& files, std::shared_ptr<SceneSource> source, RunOptions options) {
-  body::BodyModel body;
-  templates::LayeredTemplate layers;
-  if (files.templates.empty()) {
-    const people::Cc0Body own = people::read_cc0_body(files.body);
-    body = own.model;
-    layers = data::cc0_template(own);
-  } else {
-    body = body::read_smplx(files.body).model;
-    layers = templates::read_template_folder(files.templates);
-  }
+Ground read_ground(const TrainingFiles& files) {
+  if (!files.templates.empty()) return {body::read_smplx(files.body).model, templates::read_template_folder(files.templates)};
+  const people::Cc0Body own = people::read_cc0_body(files.body);
+  return {own.model, data::cc0_template(own)};
+}
+
+std::unique_ptr<Trainer> open_trainer(const TrainConfig& config, const Ground& ground, const TrainingFiles& files, std::shared_ptr<SceneSource> source, RunOptions options) {
   options.folder = files.run;
   options.resume = files.resume;
   if (!files.init.empty()) options.start = std::make_shared<avatar::ModelPack>(avatar::read_pack(files.init));
-  return std::make_unique<Trainer>(config, body, layers, std::move(source), std::move(options));
+  return std::make_unique<Trainer>(config, ground.body, ground.layers, std::move(source), std::move(options));
 }
 
 bool run_training(const TrainingFiles& files, const std::function<void(const std::string&)>& say, const std::atomic<bool>* stop) {

@@ -171,10 +171,12 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
     throw Error(ErrorKind::kConfig, fmt::format("unet-prior-rank = {}, must be 0 with one scene", config_.unet_prior_rank));
   if (config_.unet_prior_attributes) {
     people_ = source_->attributes();
-    vocabulary_ = make_vocabulary(people_);
-    if (vocabulary_.empty()) throw Error(ErrorKind::kConfig, "unet-prior-attributes = true, the dataset says nothing of its people");
-    for (const io::Attributes& person : people_) conditions_.push_back(condition_of(vocabulary_, person));
+    set_vocabulary(make_vocabulary(people_));
   }
+  const auto expect_vocabulary = [&] {
+    if (config_.unet_prior_attributes && vocabulary_.empty()) throw Error(ErrorKind::kConfig, "unet-prior-attributes = true, the dataset says nothing of its people");
+  };
+  if (!options_.resume) expect_vocabulary();
   make_folder(options_.folder);
   const fs::path newest = newest_checkpoint(options_.folder);
   if (!newest.empty() && !options_.resume)
@@ -187,6 +189,7 @@ Trainer::Trainer(TrainConfig config, const body::BodyModel& body, const template
   if (ranks.rank() > 0) found = read_newest_checkpoint(options_.folder, options_.say);
   if (found) load_checkpoint(*found);
   else if (options_.start) start_from(*options_.start);
+  expect_vocabulary();  // a checkpoint may have brought one
   if (ranks.rank() == 0) write_file(options_.folder / "config.json", to_json(config_));
 }
 
@@ -237,8 +240,15 @@ std::vector<torch::Tensor> Trainer::planes() const {
   return out;
 }
 
+void Trainer::set_vocabulary(avatar::Vocabulary vocabulary) {
+  vocabulary_ = std::move(vocabulary);
+  conditions_.clear();
+  for (const io::Attributes& person : people_) conditions_.push_back(condition_of(vocabulary_, person));
+}
+
 void Trainer::fit_prior() {
   const auto all = planes();
+  if (config_.unet_prior_attributes) set_vocabulary(make_vocabulary(people_));
   const diffusion::PeopleAttributes attributes = people_attributes(vocabulary_, people_);
   for (const auto& unet : {learned_.unet, learned_.unet_ema}) unet->prior()->fit(all, owner_, vocabulary_.empty() ? nullptr : &attributes);
 }
@@ -427,6 +437,7 @@ void Trainer::save_checkpoint() const {
   state.metadata = {{"iteration", std::to_string(iteration_)},
                     {"config", to_json(config_)},
                     {"template", template_hash(scaffold_.deformer->layers())}};
+  if (!vocabulary_.empty()) state.metadata["attributes"] = avatar::to_json(vocabulary_);
   write_checkpoint(options_.folder, iteration_, {{kState, std::move(state)}, {kCodes, codes}}, config_.keep_checkpoints, others);
   ranks.wait();
 }
@@ -496,6 +507,9 @@ void Trainer::load_checkpoint(const Checkpoint& checkpoint) {
   for (const auto& [name, content] : checkpoint.files)
     if (name != kState) codes.insert(content.tensors.begin(), content.tensors.end());
   codes_.from_arrays(codes, (checkpoint.folder / kCodes).string());
+  // The prior's own, which a dataset that has changed since does not change.
+  if (const auto known = state.metadata.find("attributes"); known != state.metadata.end() && config_.unet_prior_attributes)
+    set_vocabulary(avatar::vocabulary_from_json(known->second, file.string()));
   iteration_ = checkpoint.iteration;
 }
 

@@ -97,8 +97,9 @@ class Trainer {
   void save_preview() const;
   /// Every code anew, networks frozen, from the prior of all, or at the run's beginning from the pack's. Returns false, codes as before, when stopped.
   bool refit_codes(int steps);
-  /// The U-Net's prior, from the planes as they are.
+  /// The U-Net's prior, from the planes as they are and what the scenes say of their people.
   void fit_prior();
+  void set_vocabulary(avatar::Vocabulary vocabulary);
   /// The U-Net as the prior's denoiser: its last convolution zero, its optimiser new.
   void restart_unet();
   void start_from(const avatar::ModelPack& pack);

@@ -285,6 +285,14 @@ TEST_F(TrainerRun, ThePriorKnowsWhatTheDatasetSaysOfPeople) {
   const auto tensors = nn::named_tensors(*rest->learned().unet);
   for (const auto& [name, value] : nn::named_tensors(*whole->learned().unet)) EXPECT_TRUE(torch::equal(value, tensors.at(name))) << name;
   ASSERT_EQ(whole->vocabulary().size(), 2U);
+  // Whoever opens the run without knowing the people has the vocabulary from the checkpoint.
+  c.iterations = 4;
+  RunOptions names;
+  names.folder = folder / "whole";
+  names.resume = true;
+  const Trainer opened(c, body, layers, std::make_shared<RandomScenes>(6), names);
+  ASSERT_EQ(opened.vocabulary().size(), 2U);
+  EXPECT_EQ(opened.vocabulary()[0].words, whole->vocabulary()[0].words);
   const avatar::ModelPack told = make_pack(*whole, std::vector<body::PoseParams>(6), 32);
   avatar::write_pack(folder / "pack.safetensors", told);
   const produce::Studio studio = produce::open_studio(folder / "pack.safetensors");
