@@ -136,7 +136,7 @@ std::optional<bool> shows(const Looks& l, const std::string& name, const std::st
     const auto wanted = io::named_colour(value);
     return own && wanted && io::nearest_colour_name(*own) == io::nearest_colour_name(*wanted);
   }
-  constexpr double kLongHair = 0.19, kLongSleeves = 0.7;
+  constexpr double kLongHair = 0.19, kLongSleeves = 0.75;
   const bool short_sleeves = l.sleeves > 0 && l.sleeves < kLongSleeves, long_sleeves = l.sleeves >= kLongSleeves;
   const std::map<std::pair<std::string, std::string>, bool> told = {
       {{"bottom", "skirt"}, l.bottom_end < 0.8 && l.legs_apart < 0.4},
@@ -189,7 +189,7 @@ Likeness measure_likeness(const LikenessOptions& options, const std::function<vo
     const auto parts = parts_of(like);
     return std::all_of(parts.begin(), parts.end(), [&](const auto& part) { return shows(l, part.first, part.second).value_or(true); });
   };
-  constexpr int kColumns = 10;
+  const int columns = std::min(10, (options.count + static_cast<int>(requests.size()) - 1) / static_cast<int>(requests.size()));
   Likeness out;
   std::vector<io::Image> cells;
   std::map<std::uint64_t, Looks> unasked;
@@ -204,12 +204,12 @@ Likeness measure_likeness(const LikenessOptions& options, const std::function<vo
       if (!unasked.contains(seed)) unasked[seed] = looks(seed, "", nullptr);
       row.right_unasked += all(unasked[seed], requests[r]) ? 1 : 0;
     }
-    shown.resize(kColumns, shown.empty() ? io::Image{} : io::Image{shown[0].width, shown[0].height, 3, std::vector<std::uint8_t>(shown[0].pixels.size(), 255)});
+    shown.resize(static_cast<std::size_t>(columns), shown.empty() ? io::Image{} : io::Image{shown[0].width, shown[0].height, 3, std::vector<std::uint8_t>(shown[0].pixels.size(), 255)});
     if (row.samples > 0) cells.insert(cells.end(), shown.begin(), shown.end());
     say(fmt::format("{}: {} of {}", row.like, row.right, row.samples));
     out.rows.push_back(std::move(row));
   }
-  if (!options.sheet.empty()) io::write_png(options.sheet, produce::tile(cells, kColumns), 9);
+  if (!options.sheet.empty()) io::write_png(options.sheet, produce::tile(cells, columns), 9);
   if (options.dataset.empty()) return out;
   const data::Dataset dataset = data::Dataset::open(options.dataset, {});
   const auto people = dataset.attributes();
