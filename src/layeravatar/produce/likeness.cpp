@@ -11,14 +11,13 @@
 #include <vector>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/mixture_prior.h"
 #include "layeravatar/io/colour_names.h"
 
 namespace layeravatar::produce {
 namespace {
 
 using Form = avatar::VocabularyEntry::Form;
-
-constexpr std::int64_t kParts = 5;
 
 [[noreturn]] void reject(const std::string& what) { throw Error(ErrorKind::kConfig, "like: " + what); }
 
@@ -41,7 +40,7 @@ double number_of(const std::string& name, const std::string& text) {
 
 diffusion::Condition condition_named(const avatar::Vocabulary& vocabulary, const std::string& like) {
   if (vocabulary.empty()) reject("the pack knows no attributes of people");
-  diffusion::Condition out = diffusion::no_condition(kParts);
+  diffusion::Condition out = diffusion::no_condition(diffusion::MixturePrior::kParts);
   std::set<std::string> seen;
   for (const std::string& one : split(like)) {
     const auto equals = one.find('=');

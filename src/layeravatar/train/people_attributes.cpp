@@ -8,6 +8,8 @@
 #include <map>
 #include <set>
 
+#include "layeravatar/diffusion/mixture_prior.h"
+
 namespace layeravatar::train {
 namespace {
 
@@ -16,7 +18,8 @@ using Form = VocabularyEntry::Form;
 using Words = std::vector<std::string>;
 using Colour = std::array<double, 3>;
 
-constexpr int kParts = 5, kLeastPeople = 2;
+constexpr int kLeastPeople = 2;
+constexpr std::int64_t kParts = diffusion::MixturePrior::kParts;
 
 bool tells_kinds(const std::string& name) { return name == "top" || name == "bottom" || name == "shoes" || name == "hair"; }
 
@@ -85,7 +88,7 @@ avatar::Vocabulary make_vocabulary(const std::vector<io::Attributes>& people) {
 diffusion::PeopleAttributes people_attributes(const avatar::Vocabulary& vocabulary, const std::vector<io::Attributes>& people) {
   const auto n = static_cast<std::int64_t>(people.size());
   diffusion::PeopleAttributes out;
-  for (int p = 0; p < kParts; ++p) {
+  for (std::int64_t p = 0; p < kParts; ++p) {
     out.kinds.push_back(torch::full({n}, -1, torch::kInt64));
     out.words.push_back(torch::zeros({n, diffusion::PriorAttributes::kWords}, torch::kBool));
     out.values.push_back(torch::full({n, diffusion::PriorAttributes::kValues}, std::numeric_limits<float>::quiet_NaN()));
