@@ -14,7 +14,7 @@ build: packages
 	cmake --build --preset release
 
 test: packages
-	@echo "== building and running the whole test suite in build/dev"
+	@echo "== building and running the whole test suite; in build/release, where the program is"
 	cmake --preset dev
 	cmake --build --preset dev
 	ctest --preset dev
