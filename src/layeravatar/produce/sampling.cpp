@@ -36,12 +36,12 @@ constexpr Usual kUsual[] = {{"ddim", "uniform", 25, 50, 0}, {"ddpm", "uniform", 
 constexpr std::pair<const char*, diffusion::Spacing> kSpacings[] = {
     {"uniform", diffusion::Spacing::kUniform}, {"logsnr", diffusion::Spacing::kLogSnr}, {"quadratic", diffusion::Spacing::kQuadratic}};
 
-// The prior's classes as far as `like` leaves them; empty where nothing is asked for.
-std::optional<diffusion::Classes> asked_for(const Studio& s, const SamplingOptions& o) {
-  if (o.like.empty() || o.guidance == 0) return std::nullopt;
+// The prior's classes as far as `like` leaves them; null where nothing is asked for.
+std::shared_ptr<const diffusion::Classes> asked_for(const Studio& s, const SamplingOptions& o) {
+  if (o.like.empty() || o.guidance == 0) return nullptr;
   const diffusion::Condition condition = condition_named(s.config.attributes, o.like);
   if (!s.unet) throw Error(ErrorKind::kInput, "the pack holds no denoiser; it cannot generate");
-  return s.unet->prior()->given(condition);
+  return std::make_shared<const diffusion::Classes>(s.unet->prior()->given(condition));
 }
 
 // One seed per avatar for the noise of its steps; `noise` [n, 12, h, 3h].
@@ -100,7 +100,7 @@ SamplingOptions usual_sampling(const Studio& s, SamplingOptions o) {
   if (o.steps == 0) o.steps = official ? usual->official_steps : usual->steps;
   require_range("steps", o.steps, 1, static_cast<int>(s.schedule.size()));
   if (!(o.eta >= 0 && o.eta <= 1)) throw Error(ErrorKind::kConfig, fmt::format("eta = {}, must be in 0..1", o.eta));
-  asked_for(s, o);  // at once, before anything is written
+  if (!o.asked) o.asked = asked_for(s, o);
   if (!(o.guidance >= 0 && o.guidance <= 20)) throw Error(ErrorKind::kConfig, fmt::format("guidance = {}, must be in 0..20", o.guidance));
   if (o.eta > 0 && o.sampler != "ddim") throw Error(ErrorKind::kConfig, fmt::format("eta = {}, needs sampler = ddim", o.eta));
   return o;
@@ -140,11 +140,10 @@ torch::Tensor sample_planes(const Studio& s, const torch::Tensor& noise, std::ui
   if (!s.unet) throw Error(ErrorKind::kInput, "the pack holds no denoiser; it cannot generate");
   const torch::NoGradGuard no_grad;
   const SamplingOptions options = usual_sampling(s, wanted);
-  const std::optional<diffusion::Classes> asked = asked_for(s, options);
   const diffusion::Denoiser denoiser = [&](const torch::Tensor& x, std::int64_t t) {
     const torch::Tensor step = torch::full({x.size(0)}, t, torch::kInt64);
-    if (!asked) return s.engine->forward(x, step);
-    const torch::Tensor v = s.engine->forward(x, step, &*asked);
+    if (!options.asked) return s.engine->forward(x, step);
+    const torch::Tensor v = s.engine->forward(x, step, options.asked.get());
     if (options.guidance == 1) return v;
     const torch::Tensor open = s.engine->forward(x, step);
     return open + options.guidance * (v - open);

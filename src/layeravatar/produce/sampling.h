@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct SamplingOptions {
   std::function<void(int, int)> progress;
   std::string like = {};        // what is asked for, "top=shirt,hair-colour=black" (produce/likeness.h); empty: nothing
   double guidance = 1;          // of what is asked for: 0 leaves it out, above 1 goes farther that way (classifier-free guidance)
+  std::shared_ptr<const diffusion::Classes> asked = {};  // what `like` leaves of the prior's classes; usual_sampling fills it in
   diffusion::Held held = {};  // planes [12, h, 3h] that all avatars share where the mask is true
 };
 
@@ -38,7 +40,7 @@ diffusion::Held hold(const Studio& studio, const std::vector<Kept>& kept);
 int component_named(const std::string& name, const std::string& flag);
 
 /// The options with what was left open filled in: ddim with 25 uniform steps, 50 as the release does with an official pack; fewer of the
-/// others (docs/performance.md). Throws Error(kConfig) for an unknown name or a number out of range.
+/// others (docs/performance.md). Throws Error(kConfig) for an unknown name, a number out of range and what cannot be asked for.
 SamplingOptions usual_sampling(const Studio& studio, SamplingOptions options);
 
 /// The initial noise of a seed, [12, h, 3h].
