@@ -11,6 +11,7 @@
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/tensor/convert.h"
+#include "layeravatar/tensor/one_thread.h"
 
 namespace layeravatar::diffusion {
 namespace {
@@ -265,7 +266,7 @@ void MixturePrior::fit_classes(std::int64_t part, const Tensor& y, const Tensor&
 
 Classes MixturePrior::given(const Condition& condition) const {
   LAV_CHECK(attributes_ != nullptr, "a prior that knows attributes");
-  return attributes_->given({weight_, centre_, axes_, spread_}, condition);
+  return attributes_->given(classes(), condition);
 }
 
 bool MixturePrior::fitted() const { return deviation_.max().item<float>() > 0; }
@@ -293,6 +294,8 @@ Tensor MixturePrior::frequency_deviation() const {
 
 Tensor MixturePrior::mean() const { return planes_of_kept(mean_).unsqueeze(0); }
 
+Tensor MixturePrior::at(const Tensor& y) const { return planes_of_kept(mean_ + of_basis(y.unsqueeze(0), *prepared())[0]); }
+
 Tensor MixturePrior::of_components(const Tensor& c) const {
   return planes_of_kept(of_basis((c * deviation_).unsqueeze(0), *prepared())[0]);
 }
@@ -317,13 +320,14 @@ Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tens
 }
 
 Tensor MixturePrior::estimate(const Tensor& x, const Tensor& t, const Classes* classes) const {
+  const tensor::OneThread same_bits;
   const auto [signal, noise] = signal_and_noise(schedule_, t);
   const Tensor a = signal.unsqueeze(1), s = noise.unsqueeze(1);
   const auto gain = [&](const auto& variance) { return a * variance / (a * a * variance + s * s); };  // [B, ...]
   const auto use = prepared();
   const Tensor all = block_frequencies(x, *use), seen = all.index_select(1, use->block_index) - a * mean_, drift = gain(kDrift * kDrift);
   const Tensor y = to_basis(seen, *use);
-  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise, classes != nullptr ? *classes : Classes{weight_, centre_, axes_, spread_}) - drift.unsqueeze(2) * y, *use);
+  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise, classes != nullptr ? *classes : this->classes()) - drift.unsqueeze(2) * y, *use);
   return planes_of_blocks((gain(use->rest_variance) * all).index_copy(1, use->block_index, kept), *use);
 }
 
@@ -333,6 +337,7 @@ Tensor MixturePrior::velocity(const Tensor& x, const Tensor& estimate, const Ten
 }
 
 Tensor MixturePrior::deviation(const Tensor& t) const {
+  const tensor::OneThread same_bits;
   const auto [signal, noise] = signal_and_noise(schedule_, t);
   const Tensor a = signal.unsqueeze(1), s = noise.unsqueeze(1);
   const auto left = [&](const auto& variance) { return variance / (a * a * variance + s * s); };  // over s^2, [B, ...]

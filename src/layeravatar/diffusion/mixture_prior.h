@@ -48,7 +48,8 @@ class MixturePrior : public torch::nn::Module {
   void check(const std::string& what) const;
   /// Whether it was fitted with attributes; true of a prior that is to know none.
   [[nodiscard]] bool attributes_fitted() const { return attributes_ == nullptr || attributes_->fitted(); }
-  /// What is left of the mixture by what is asked for. Throws Error(kConfig) for words that nobody has together.
+  [[nodiscard]] Classes classes() const { return {weight_, centre_, axes_, spread_}; }
+  /// What is left of them by what is asked for. Throws Error(kConfig) for words that nobody has together.
   [[nodiscard]] Classes given(const Condition& condition) const;
   /// E[x0 | x_t] with x_t = a x0 + s noise at steps t [B]; x [B, C, h, w] -> the same shape. `classes`, of one mixture or of B, take the place of its own.
   [[nodiscard]] torch::Tensor estimate(const torch::Tensor& x, const torch::Tensor& t, const Classes* classes = nullptr) const;
@@ -58,6 +59,8 @@ class MixturePrior : public torch::nn::Module {
   [[nodiscard]] torch::Tensor deviation(const torch::Tensor& t) const;
   /// Over all classes, [1, C, h, w].
   [[nodiscard]] torch::Tensor mean() const;
+  /// Planes [C, h, w] of components y [P, K] of the parts.
+  [[nodiscard]] torch::Tensor at(const torch::Tensor& y) const;
   /// Components of each part.
   [[nodiscard]] std::int64_t rank() const { return deviation_.size(1); }
   /// sum_pk c_pk deviation_pk basis_pk, planes [C, h, w], of c [P, K], and its transpose, by which a gradient comes back.

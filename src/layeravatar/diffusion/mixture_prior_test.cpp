@@ -1,6 +1,7 @@
 #include "layeravatar/diffusion/mixture_prior.h"
 
 #include <gtest/gtest.h>
+#include <omp.h>
 #include <torch/torch.h>
 
 #include <cmath>
@@ -245,6 +246,30 @@ TEST(MixturePrior, ANetworkWithoutTrainingIsTheMixturesDenoiser) {
   const torch::NoGradGuard no_grad;
   bias.fill_(2);
   EXPECT_TRUE(torch::allclose(unet.forward(x, t) - wanted, 2 * unet.prior()->deviation(t).expand_as(x), 1e-4, 1e-4));
+}
+
+TEST(MixturePrior, GivesTheSameBitsForAnyNumberOfThreads) {
+  constexpr std::int64_t kHeight = 96, kWidth = 288;  // a default pack's planes: smaller products stay on one thread anyway
+  MixturePrior prior(12, {kHeight, kWidth}, 24);
+  auto generator = at::detail::createCPUGenerator(11);
+  std::vector<torch::Tensor> planes;
+  for (int i = 0; i < 25; ++i) planes.push_back(torch::randn({12, kHeight, kWidth}, generator, torch::TensorOptions()));
+  prior.fit(planes, torch::randint(MixturePrior::kParts, {12, kHeight, kWidth}, generator).to(torch::kUInt8));
+  const torch::Tensor x = torch::stack({planes[3], planes[7]}), t = torch::tensor({700, 20});
+  const int threads = omp_get_max_threads();
+  torch::Tensor estimate, deviation;
+  for (const int count : {1, 2, 3}) {
+    omp_set_num_threads(count);
+    const torch::Tensor one = prior.estimate(x, t), other = prior.deviation(t);
+    EXPECT_EQ(omp_get_max_threads(), count);
+    if (estimate.defined()) {
+      EXPECT_TRUE(one.equal(estimate)) << count;
+      EXPECT_TRUE(other.equal(deviation)) << count;
+    }
+    estimate = one;
+    deviation = other;
+  }
+  omp_set_num_threads(threads);
 }
 
 TEST(MixturePrior, HasNoMoreComponentsThanPlanesAllow) {

@@ -10,4 +10,12 @@ void stay_on_one_thread() {
   omp_set_num_threads(1);
 }
 
+OneThread::OneThread() {
+  at::get_num_threads();
+  before_ = omp_get_max_threads();
+  omp_set_num_threads(1);
+}
+
+OneThread::~OneThread() { omp_set_num_threads(before_); }
+
 }  // namespace layeravatar::tensor
