@@ -30,7 +30,7 @@ void add_fit(CLI::App& app, const Common& common, Chosen& chosen) {
   command->add_option("--use", o->use, "names of the pictures to fit, with commas; the others are held out and compared (default: all)")->delimiter(',');
   command->add_option("-o,--output", o->output, "folder for avatar and report")->required();
   command->add_option("--steps", o->steps, "steps of the optimisation");
-  command->add_option("--guided-steps", o->guided_steps, "steps of guided sampling from noise before it, whose result it begins with (0: it begins with the mean of all people)");
+  command->add_option("--guided-steps", o->guided_steps, "steps of guided sampling from noise before it, whose result it begins with (0: it begins with the kinds of garments and the colours that the pictures show)");
   command->add_option("--size", o->size, "pixels of the pictures, a whole part of theirs (0: the pack's)");
   command->add_option("--seed", o->seed, "of the noise of guided sampling");
   command->callback([=, &common, &chosen] {
@@ -100,7 +100,7 @@ void add_measure_fit(CLI::App& app, const Common& common, Chosen& chosen) {
       if (common.json) {
         auto out = nlohmann::ordered_json::array();
         for (const auto& r : rows)
-          out.push_back({{"person", r.scene}, {"views", r.views}, {"fit", r.fit}, {"start", r.guided}, {"seen", r.input}, {"without_prior", r.without_prior}, {"mean_avatar", r.mean_avatar}});
+          out.push_back({{"person", r.scene}, {"views", r.views}, {"fit", r.fit}, {"start", r.start}, {"seen", r.input}, {"without_prior", r.without_prior}, {"mean_avatar", r.mean_avatar}});
         std::puts(out.dump().c_str());
         return 0;
       }
@@ -109,16 +109,16 @@ void add_measure_fit(CLI::App& app, const Common& common, Chosen& chosen) {
         train::FitRow mean{.scene = "mean", .views = count};
         double n = 0;
         const auto line = [](const train::FitRow& r) {
-          std::puts(fmt::format("{:10} {:5} {:8.2f} {:8.2f} {:8.2f} {:8.2f} {:8.2f}", r.scene, r.views, r.fit, r.guided, r.input, r.without_prior, r.mean_avatar).c_str());
+          std::puts(fmt::format("{:10} {:5} {:8.2f} {:8.2f} {:8.2f} {:8.2f} {:8.2f}", r.scene, r.views, r.fit, r.start, r.input, r.without_prior, r.mean_avatar).c_str());
         };
         for (const auto& r : rows)
           if (r.views == count) {
             line(r);
             ++n;
-            mean.fit += r.fit, mean.guided += r.guided, mean.input += r.input, mean.without_prior += r.without_prior, mean.mean_avatar += r.mean_avatar;
+            mean.fit += r.fit, mean.start += r.start, mean.input += r.input, mean.without_prior += r.without_prior, mean.mean_avatar += r.mean_avatar;
           }
         if (n == 0) continue;
-        for (double* x : {&mean.fit, &mean.guided, &mean.input, &mean.without_prior, &mean.mean_avatar}) *x /= n;
+        for (double* x : {&mean.fit, &mean.start, &mean.input, &mean.without_prior, &mean.mean_avatar}) *x /= n;
         line(mean);
       }
       return 0;

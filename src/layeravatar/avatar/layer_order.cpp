@@ -40,11 +40,11 @@ LayerOrder::LayerOrder(const templates::LayeredTemplate& layers, bool shoes) {
   rest_ = tensor::from_floats(rest, {pairs});
 }
 
-torch::Tensor LayerOrder::loss(const torch::Tensor& offset, const torch::Tensor& opacity) const {
+torch::Tensor LayerOrder::loss(const torch::Tensor& offset, const torch::Tensor& opacity, double margin) const {
   if (rest_.numel() == 0) return offset.sum() * 0.0;
   const torch::Tensor apart = offset.index_select(0, outer_) - offset.index_select(0, skin_);
   const torch::Tensor distance = rest_ + (apart * normals_).sum(1);
-  const torch::Tensor missing = torch::relu(1.0 - distance / kMargin);
+  const torch::Tensor missing = torch::relu(1.0 - distance / margin);
   return (opacity.detach().index_select(0, outer_) * missing.square()).mean();
 }
 

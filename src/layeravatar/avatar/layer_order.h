@@ -17,7 +17,7 @@ class LayerOrder {
   /// Without `shoes`, their Gaussians have no pair.
   explicit LayerOrder(const templates::LayeredTemplate& layers, bool shoes = true);
   /// offset [N, 3] metres, opacity [N] (taken as constants) -> scalar, differentiable in the offsets; 0 without pairs.
-  [[nodiscard]] torch::Tensor loss(const torch::Tensor& offset, const torch::Tensor& opacity) const;
+  [[nodiscard]] torch::Tensor loss(const torch::Tensor& offset, const torch::Tensor& opacity, double margin = kMargin) const;
 
  private:
   torch::Tensor outer_, skin_;  // [K] int64: the two Gaussians of each pair

@@ -8,7 +8,7 @@
 namespace layeravatar::avatar {
 
 torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const LayerOrder& order, const LooseGaussians& loose, const torch::Tensor& planes,
-                            const torch::Tensor& kept) {
+                            const torch::Tensor& kept, double apart) {
   constexpr int kSteps = 25;
   constexpr double kStepSize = 0.04, kFaint = 0.05;  // kFaint: of the greatest gradient, from where steps are smaller
   const torch::AutoGradMode with_gradients(true);
@@ -35,7 +35,7 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
     const torch::Tensor now = samples.select(1, 0), offsets = samples.slice(1, 1, 4);
     // Garments do not give way to skin.
     const torch::Tensor offset = torch::where(clothes.unsqueeze(1), offsets.detach(), offsets);
-    torch::Tensor loss = order.loss(offset, now);
+    torch::Tensor loss = order.loss(offset, now, apart);
     if (count > 0) loss = loss + torch::where(clothes, now - opacity, torch::zeros({})).square().sum() / count;
     adam.zero_grad();
     loss.backward();

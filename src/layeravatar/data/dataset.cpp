@@ -94,7 +94,6 @@ Dataset Dataset::open(const fs::path& folder, const DatasetOptions& options,
 }
 
 std::vector<io::Attributes> Dataset::attributes() const {
-  constexpr std::array<const char*, 5> kColours = {"skin-colour", "top-colour", "hair-colour", "shoes-colour", "bottom-colour"};
   const fs::path file = folder_ / kAttributesFile;
   const auto known = fs::exists(file) ? io::parse_attributes(read_file(file), file.string()) : std::map<std::string, io::Attributes>();
   std::vector<io::Attributes> out(scenes_.size());
@@ -113,11 +112,11 @@ std::vector<io::Attributes> Dataset::attributes() const {
         ++sum[3];
       }
     }
-    for (std::size_t c = 0; c < kColours.size(); ++c) {
+    for (std::size_t c = 0; c < io::kColourAttributes.size(); ++c) {
       const auto& sum = sums[c + 1];
       if (sum[3] == 0) continue;
       const double scale = 1 / (255.0 * static_cast<double>(sum[3]));
-      own[kColours[c]] = std::array{static_cast<double>(sum[0]) * scale, static_cast<double>(sum[1]) * scale, static_cast<double>(sum[2]) * scale};
+      own[io::kColourAttributes.at(c)] = std::array{static_cast<double>(sum[0]) * scale, static_cast<double>(sum[1]) * scale, static_cast<double>(sum[2]) * scale};
     }
   }
   return out;

@@ -16,7 +16,7 @@ struct FitPersonOptions {
   data::PictureFiles pictures;
   std::vector<std::string> use;                 // names of the pictures that are fitted, the others are held out; empty: all
   int size = 0;                                 // pixels of the pictures, a whole part of theirs; 0: the pack's, or theirs where that is not such a part
-  int guided_steps = 0, steps = 100;            // of guided sampling before the optimisation (0: none), and of that
+  int guided_steps = 0, steps = 150;            // of guided sampling before the optimisation (0: none), and of that
   std::uint64_t seed = 0;
 };
 

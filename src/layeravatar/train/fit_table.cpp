@@ -66,7 +66,7 @@ std::vector<FitRow> fit_table(const FitTableOptions& options, const std::functio
       o.denoiser_weight = options.denoiser_weight;
       o.seed = options.seed;
       o.observe = [&](bool guided, int step, const torch::Tensor& planes) {
-        if (!guided && step == 0) row.guided = mean_psnr(studio, planes, unseen);
+        if (!guided && step == 0) row.start = mean_psnr(studio, planes, unseen);
       };
       const torch::Tensor planes = fit_views(studio, scaffold, seen, o);
       row.fit = mean_psnr(studio, planes, unseen);
@@ -89,7 +89,7 @@ std::vector<FitRow> fit_table(const FitTableOptions& options, const std::functio
           if (bare.defined()) cells.push_back(produce::picture(draw(studio, bare, unseen, at)));
         }
       }
-      say(fmt::format("{} from {} views: {:.2f} dB unseen ({:.2f} after the guided steps, {:.2f} seen), {:.2f} without prior, {:.2f} mean avatar", row.scene, count, row.fit, row.guided,
+      say(fmt::format("{} from {} views: {:.2f} dB unseen ({:.2f} at the start, {:.2f} seen), {:.2f} without prior, {:.2f} mean avatar", row.scene, count, row.fit, row.start,
                       row.input, row.without_prior, row.mean_avatar));
       out.push_back(row);
     }

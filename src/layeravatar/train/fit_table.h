@@ -15,7 +15,7 @@ struct FitTableOptions {
   std::vector<int> counts = {4, 1};      // how many of `views`
   bool labelled = true;                  // with the scenes' labels
   bool baseline = true;                  // optimisation without the prior too
-  int guided_steps = 0, steps = 100;     // as FitViewsOptions, here and below
+  int guided_steps = 0, steps = 150;     // as FitViewsOptions, here and below
   double guidance = 4, prior_weight = 1e-5, denoiser_weight = 0;
   std::uint64_t seed = 0;
   int stride = 1, first = 0;             // every n-th scene from the first
@@ -26,7 +26,7 @@ struct FitTableOptions {
 struct FitRow {
   std::string scene;
   int views = 0;
-  double fit = 0, guided = 0, input = 0;  // input: of the fitted views themselves; guided: after the guided sampling alone
+  double fit = 0, start = 0, input = 0;  // input: of the fitted views themselves; start: of where the optimisation began
   double without_prior = 0, mean_avatar = 0;
 };
 

@@ -7,10 +7,13 @@
 #include <string>
 #include <vector>
 
+#include "layeravatar/avatar/layer_order.h"
+#include "layeravatar/avatar/settle_layers.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/produce/sampling.h"
 #include "layeravatar/train/fit_code.h"
+#include "layeravatar/train/fit_start.h"
 
 namespace layeravatar::train {
 namespace {
@@ -63,6 +66,15 @@ torch::Tensor guided_sample(const produce::Studio& studio, const Scaffold& scaff
   return diffusion::sample_ddim(denoiser, studio.schedule, noise, o)[0].detach();
 }
 
+// Skin that no picture shows comes below the clothes far enough for slanted looks between the pictures.
+torch::Tensor settled(const produce::Studio& studio, const torch::Tensor& planes) {
+  constexpr double kApart = 0.012;  // metres
+  const templates::LayeredTemplate& layers = studio.deformer->layers();
+  const avatar::LayerOrder order(layers, false);
+  const avatar::LooseGaussians loose(layers, [&](const torch::Tensor& points) { return studio.deformer->base_sizes(points); });
+  return avatar::settle_layers(*studio.decoder, *studio.sampler, order, loose, planes, {}, kApart);
+}
+
 }  // namespace
 
 Stage fitting_stage(const std::string& profile) {
@@ -70,7 +82,7 @@ Stage fitting_stage(const std::string& profile) {
   if (profile == "official")
     out.weights = {.pixel = 5, .seg = 5, .inner = 1.25, .skin = 0.125, .opacity = 0.05, .offset = 0.5};
   else
-    out.weights = {.skin = 5, .offset = 2, .order = 0.3};
+    out.weights = {.pixel = 100, .skin = 5, .offset = 2, .order = 0.3};
   return out;
 }
 
@@ -85,7 +97,7 @@ torch::Tensor fit_views(const produce::Studio& studio, const Scaffold& scaffold,
   FitOptions o;
   o.steps = options.steps;
   o.step_size = 0.4;
-  o.components_alone = 0.5 + 0.2 / static_cast<double>(scene.cameras.size());  // the fewer pictures, the more the prior's components tell
+  o.components_alone = 0.2 + 0.4 / static_cast<double>(scene.cameras.size());  // the fewer pictures, the more the prior's components tell
   o.prior_weight = options.prior_weight;
   o.stage = fitting_stage(studio.config.profile);
   if (!options.labelled) o.stage.weights.seg = o.stage.weights.parts = o.stage.weights.skin = 0;
@@ -95,8 +107,14 @@ torch::Tensor fit_views(const produce::Studio& studio, const Scaffold& scaffold,
     prior = {prior.mean, torch::full_like(prior.deviation, kEqual), nullptr, 0};
     o.prior_weight = 0;
   }
+  if (options.prior && prior.components) {
+    constexpr double kShape = 0.3;  // few outlines tell less of shape than the components do
+    prior.deviation.slice(0, 0, avatar::kPlaneChannels / 2) *= kShape;
+  }
   if (options.prior && studio.unet && options.guided_steps > 0)
     prior.mean = studio.activation.inverse(guided_sample(studio, scaffold, scene, o.stage, options));
+  else if (options.prior && prior.components)
+    prior.mean = studio.activation.inverse(fit_start(studio, scaffold, scene, o.stage, options.labelled));
   auto generator = at::detail::createCPUGenerator(options.seed + 1);
   if (options.prior && studio.engine && options.denoiser_weight > 0)
     o.beside = [&](const torch::Tensor& code, int step) {
@@ -119,7 +137,8 @@ torch::Tensor fit_views(const produce::Studio& studio, const Scaffold& scaffold,
       if (options.stop != nullptr && *options.stop) throw Stopped();
       if (options.observe) options.observe(false, step, studio.activation.forward(code));
     };
-  return studio.activation.forward(fit_code(scaffold, *studio.decoder, studio.activation, prior, [&](int k) { return turned(scene, k); }, o)).detach();
+  const torch::Tensor planes = studio.activation.forward(fit_code(scaffold, *studio.decoder, studio.activation, prior, [&](int k) { return turned(scene, k); }, o)).detach();
+  return options.prior && prior.components ? settled(studio, planes) : planes;
 } catch (const Stopped&) {
   return {};
 }

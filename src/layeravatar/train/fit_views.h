@@ -19,9 +19,9 @@ Stage fitting_stage(const std::string& profile);
 struct FitViewsOptions {
   bool labelled = true;         // the pictures' labels are components; false: 1 in the silhouette, which alone counts
   bool prior = true;            // false: per texel from the mean, nothing else known
-  int guided_steps = 0;         // of DDIM; 0, or a pack without denoiser: from the mean, which was measured to be as good (docs/fit-and-edit.md)
+  int guided_steps = 0;         // of DDIM; 0, or a pack without denoiser: from fit_start, or the mean without a prior (docs/fit-and-edit.md)
   double guidance = 4;          // gain of a guided step over what moves planes by a tenth of their deviation
-  int steps = 100;              // of the optimisation
+  int steps = 150;              // of the optimisation
   double prior_weight = 1e-5;   // of the distance to the start, as FitOptions: few pictures say less than a training person's
   double denoiser_weight = 0;   // of the distance to what the denoiser makes of the noised planes
   std::uint64_t seed = 0;
@@ -30,7 +30,8 @@ struct FitViewsOptions {
   std::function<void(bool guided, int step, const torch::Tensor& planes)> observe;
 };
 
-/// Planes [12, h, 3h] of the person in `scene`, all networks of the studio frozen and in evaluation mode. Throws Error(kDiverged) at the first
+/// Planes [12, h, 3h] of the person in `scene`, all networks of the studio frozen and in evaluation mode; with a prior, the skin settled under the clothes at last, after what
+/// `observe` sees. Throws Error(kDiverged) at the first
 /// gradient that is not finite. Undefined when `stop` was set before the end.
 torch::Tensor fit_views(const produce::Studio& studio, const Scaffold& scaffold, const SceneBatch& scene, const FitViewsOptions& options);
 

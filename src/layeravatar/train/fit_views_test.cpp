@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <torch/torch.h>
 
+#include "layeravatar/train/fit_start.h"
 #include "layeravatar/train/studio_for_test.h"
 
 namespace layeravatar::train {
@@ -55,6 +56,24 @@ TEST(FitViews, GuidedStepsComeNearerThanTheSampleOfTheSameNoise) {
   const torch::Tensor found = fit(4);
   EXPECT_LT(seen.error(found), seen.error(fit(0)));
   EXPECT_TRUE(torch::equal(found, fit(4))) << "a seed gives one fit";
+}
+
+// A prior of two kinds of people, of whom the pictures show one of the second kind.
+TEST(FitViews, BeginsWithTheKindThatThePicturesShow) {
+  Seen seen;
+  diffusion::UNetConfig config;
+  config.image_size = {32, 96};
+  config.prior_rank = 8;
+  seen.studio.unet = std::make_shared<diffusion::UNet>(config);
+  auto generator = at::detail::createCPUGenerator(3);
+  std::vector<torch::Tensor> people;
+  for (int i = 0; i < 12; ++i) people.push_back((i % 2 == 0 ? -1 : 1) * seen.truth + 0.02 * torch::randn(seen.truth.sizes(), generator, torch::TensorOptions()));
+  seen.studio.unet->prior()->fit(people, torch::zeros({12, 32, 96}, torch::kUInt8));
+  Stage stage = fitting_stage("default");
+  stage.weights.order = 0;  // of a template with layers
+  const torch::Tensor start = fit_start(seen.studio, seen.scaffold, seen.scene, stage, false);
+  EXPECT_LT(seen.error(start), 0.6 * seen.error(mean_planes(seen.studio)));
+  EXPECT_GT((start * seen.truth).sum().item<double>(), 0);
 }
 
 TEST(FitViews, StopsWhereItIs) {
