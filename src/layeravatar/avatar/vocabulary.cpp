@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/io/attributes.h"
 
 namespace layeravatar::avatar {
 namespace {
@@ -41,8 +42,7 @@ Vocabulary vocabulary_from_json(const std::string& text, const std::string& file
   const auto reject = [&](const std::string& what) { throw Error(ErrorKind::kInput, fmt::format("{}: pack configuration: attributes: {}", file, what)); };
   const auto word = [&](const Json& json) {
     const std::string out = json.get<std::string>();
-    const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
-    if (out.empty() || out.size() > 64 || !std::all_of(out.begin(), out.end(), good)) reject("expected words of 1..64 letters a-z, digits, '-', '_' and '.'");
+    if (!io::is_word(out)) reject("expected words of 1..64 letters a-z, digits, '-', '_' and '.'");
     return out;
   };
   const auto whole = [&](const Json& json, const char* name, int high) {

@@ -84,17 +84,6 @@ std::vector<std::pair<std::string, std::string>> tellable(const io::Attributes& 
   return out;
 }
 
-std::vector<std::pair<std::string, std::string>> parts_of(const std::string& like) {
-  std::vector<std::pair<std::string, std::string>> out;
-  for (std::size_t from = 0; from < like.size();) {
-    const std::size_t comma = std::min(like.find(',', from), like.size());
-    const std::string one = like.substr(from, comma - from);
-    out.emplace_back(one.substr(0, one.find('=')), one.substr(one.find('=') + 1));
-    from = comma + 1;
-  }
-  return out;
-}
-
 }  // namespace
 
 Looks looks_of(const torch::Tensor& front, const torch::Tensor& front_labels, const torch::Tensor& back, const torch::Tensor& back_labels) {
@@ -186,7 +175,7 @@ Likeness measure_likeness(const LikenessOptions& options, const std::function<vo
     return looks_of(front.colours, front.labels, back.colours, back.labels);
   };
   const auto all = [](const Looks& l, const std::string& like) {
-    const auto parts = parts_of(like);
+    const auto parts = produce::requests_in(like);
     return std::all_of(parts.begin(), parts.end(), [&](const auto& part) { return shows(l, part.first, part.second).value_or(true); });
   };
   const int columns = std::min(10, (options.count + static_cast<int>(requests.size()) - 1) / static_cast<int>(requests.size()));

@@ -20,8 +20,7 @@ std::string quoted(const std::string& text) { return Json(text.substr(0, kMaxWor
 [[noreturn]] void reject(const std::string& file, const std::string& what) { throw Error(ErrorKind::kInput, file + ": " + what); }
 
 void expect_word(const std::string& word, const std::string& file, const std::string& where) {
-  const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
-  if (word.empty() || word.size() > kMaxWord || !std::all_of(word.begin(), word.end(), good))
+  if (!is_word(word))
     reject(file, fmt::format("{}: {}; expected 1..{} letters a-z, digits, '-', '_' and '.'", where, quoted(word), kMaxWord));
 }
 
@@ -45,6 +44,11 @@ Attribute value_of(const Json& json, const std::string& file, const std::string&
 }
 
 }  // namespace
+
+bool is_word(const std::string& text) {
+  const auto good = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.'; };
+  return !text.empty() && text.size() <= kMaxWord && std::all_of(text.begin(), text.end(), good);
+}
 
 std::map<std::string, Attributes> parse_attributes(const std::string& text, const std::string& file) {
   const Json json = Json::parse(text, nullptr, false);

@@ -21,14 +21,6 @@ using Form = avatar::VocabularyEntry::Form;
 
 [[noreturn]] void reject(const std::string& what) { throw Error(ErrorKind::kConfig, "like: " + what); }
 
-std::vector<std::string> split(const std::string& text) {
-  std::vector<std::string> out(1);
-  for (const char c : text)
-    if (c == ',') out.emplace_back();
-    else out.back() += c;
-  return out;
-}
-
 double number_of(const std::string& name, const std::string& text) {
   double out = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
@@ -42,11 +34,7 @@ diffusion::Condition condition_named(const avatar::Vocabulary& vocabulary, const
   if (vocabulary.empty()) reject("the pack knows no attributes of people");
   diffusion::Condition out = diffusion::no_condition(diffusion::MixturePrior::kParts);
   std::set<std::string> seen;
-  for (const std::string& one : split(like)) {
-    const auto equals = one.find('=');
-    if (equals == std::string::npos) reject(fmt::format("'{}', must be name=value", one));
-    std::string name = one.substr(0, equals);
-    const std::string value = one.substr(equals + 1);
+  for (auto [name, value] : requests_in(like)) {
     if (name.ends_with("-color")) name.replace(name.size() - 5, 5, "colour");
     const auto entry = std::find_if(vocabulary.begin(), vocabulary.end(), [&](const auto& e) { return e.name == name; });
     if (entry == vocabulary.end()) {
@@ -70,6 +58,19 @@ diffusion::Condition condition_named(const avatar::Vocabulary& vocabulary, const
       else
         for (std::int64_t w = 0; w < static_cast<std::int64_t>(entry->words.size()); ++w) values[entry->first + w] = w == at ? 1.0 : 0.0;
     }
+  }
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> requests_in(const std::string& like) {
+  std::vector<std::pair<std::string, std::string>> out;
+  for (std::size_t from = 0; from <= like.size();) {
+    const std::size_t comma = std::min(like.find(',', from), like.size());
+    const std::string one = like.substr(from, comma - from);
+    const auto equals = one.find('=');
+    if (equals == std::string::npos) reject(fmt::format("'{}', must be name=value", one));
+    out.emplace_back(one.substr(0, equals), one.substr(equals + 1));
+    from = comma + 1;
   }
   return out;
 }
