@@ -2,6 +2,7 @@
 
 #include <torch/torch.h>
 
+#include <algorithm>
 #include <array>
 #include <limits>
 #include <string>
@@ -28,13 +29,15 @@ io::Attributes colours_of(const SceneBatch& scene) {
 }  // namespace
 
 torch::Tensor fit_start(const produce::Studio& studio, const Scaffold& scaffold, const SceneBatch& scene, const Stage& stage, bool labelled) {
+  constexpr int kMostViews = 4;
   constexpr std::array<std::int64_t, 4> kOrder = {0, 1, 4, 3};  // body with hair, top, bottom, shoes
   const auto prior = studio.unet->prior();
   const bool coloured = labelled && !studio.config.attributes.empty();
   const diffusion::Classes classes = coloured ? prior->given(condition_of(studio.config.attributes, colours_of(scene))) : prior->classes();
   const torch::Tensor some = prior->classes().weight > 0;
+  const auto pictures = static_cast<int>(scene.cameras.size()), looked_at = std::min(pictures, kMostViews);
   std::vector<int> views;
-  for (int v = 0; v < static_cast<int>(scene.cameras.size()); ++v) views.push_back(v);
+  for (int v = 0; v < looked_at; ++v) views.push_back(v * pictures / looked_at);
   const double kappa = kappa_of(0, scene.labels);
   StepTimes times;
   std::array<std::int64_t, MixturePrior::kParts> chosen{};

@@ -107,13 +107,14 @@ torch::Tensor fit_views(const produce::Studio& studio, const Scaffold& scaffold,
     prior = {prior.mean, torch::full_like(prior.deviation, kEqual), nullptr, 0};
     o.prior_weight = 0;
   }
-  if (options.prior && prior.components) {
+  const bool known = prior.components != nullptr;
+  if (known) {
     constexpr double kShape = 0.3;  // few outlines tell less of shape than the components do
     prior.deviation.slice(0, 0, avatar::kPlaneChannels / 2) *= kShape;
   }
   if (options.prior && studio.unet && options.guided_steps > 0)
     prior.mean = studio.activation.inverse(guided_sample(studio, scaffold, scene, o.stage, options));
-  else if (options.prior && prior.components)
+  else if (known)
     prior.mean = studio.activation.inverse(fit_start(studio, scaffold, scene, o.stage, options.labelled));
   auto generator = at::detail::createCPUGenerator(options.seed + 1);
   if (options.prior && studio.engine && options.denoiser_weight > 0)
@@ -138,7 +139,7 @@ torch::Tensor fit_views(const produce::Studio& studio, const Scaffold& scaffold,
       if (options.observe) options.observe(false, step, studio.activation.forward(code));
     };
   const torch::Tensor planes = studio.activation.forward(fit_code(scaffold, *studio.decoder, studio.activation, prior, [&](int k) { return turned(scene, k); }, o)).detach();
-  return options.prior && prior.components ? settled(studio, planes) : planes;
+  return known ? settled(studio, planes) : planes;
 } catch (const Stopped&) {
   return {};
 }

@@ -46,9 +46,12 @@ OpenRun open_run(const TrainingFiles& files, const std::function<void(const std:
   const TrainConfig config = read_config(files);
   const Ground ground = read_ground(files);  // before the dataset, which takes longer
   OpenRun out;
-  out.dataset = open_dataset(config, say);
+  const RankEnvironment place = rank_environment(environment_variable);
+  out.dataset = open_dataset(config, [&](const std::string& line) {
+    if (place.rank == 0) say(line);
+  });
   out.image_size = out.dataset->scenes().front().views.front().camera.width;
-  out.ranks = connect_ranks(rank_environment(environment_variable));
+  out.ranks = connect_ranks(place);
   RunOptions options;
   options.say = say;
   options.progress = files.progress;
