@@ -87,6 +87,7 @@ TEST(TrainStep, RecordedAverageOfTheDecoder) {
 // Two ranks with a scene each, against one that has both.
 TEST(TrainStep, RanksThatShareABatchTrainAsOneWithAllScenes) {
   constexpr std::size_t kSteps = 3;
+  constexpr double kAfterSteps = 1e-4;
   const auto steps_of = [](RecordedRun& run, const std::shared_ptr<Ranks>& ranks, std::vector<std::vector<torch::Tensor>>& code_gradients) {
     run.scaffold.ranks = ranks;
     run.config.sync_batchnorm = true;
@@ -112,8 +113,9 @@ TEST(TrainStep, RanksThatShareABatchTrainAsOneWithAllScenes) {
   second.join();
 
   // Of all numbers together: Adam's steps do not depend on a gradient's size, so that single ones that are zero but for rounding go either way.
-  const auto expect_close = [](const torch::Tensor& got, const torch::Tensor& want, const std::string& what) {
-    EXPECT_LE((got - want).norm().item<double>(), 1e-5 * want.norm().item<double>()) << what;
+  // A gradient after such steps sees a few of them where an alpha meets the cut at 1/255.
+  const auto expect_close = [](const torch::Tensor& got, const torch::Tensor& want, const std::string& what, double bound = 1e-5) {
+    EXPECT_LE((got - want).norm().item<double>(), bound * want.norm().item<double>()) << what;
   };
   const auto flat = [](const torch::nn::Module& module, bool wants_gradients) {
     std::vector<torch::Tensor> out;
@@ -122,12 +124,12 @@ TEST(TrainStep, RanksThatShareABatchTrainAsOneWithAllScenes) {
   };
   for (std::size_t r = 0; r < kRanks; ++r) {
     for (std::size_t k = 0; k < kSteps; ++k)
-      for (std::size_t n = 0; n < gradients[r][k].size(); ++n) expect_close(gradients[r][k][n], whole_gradients[k][2 * n + r], fmt::format("code gradient {} of step {}, scene {}", n, k, r));
+      for (std::size_t n = 0; n < gradients[r][k].size(); ++n) expect_close(gradients[r][k][n], whole_gradients[k][2 * n + r], fmt::format("code gradient {} of step {}, scene {}", n, k, r), k == 0 ? 1e-5 : kAfterSteps);
     expect_close(parts[r].codes[r].code, whole.codes[r].code, "code");
     const Learned &got = parts[r].learned, &want = whole.learned;
     for (const bool gradient : {true, false}) {
-      expect_close(flat(*got.decoder, gradient), flat(*want.decoder, gradient), "decoder");
-      expect_close(flat(*got.unet, gradient), flat(*want.unet, gradient), "U-Net");
+      expect_close(flat(*got.decoder, gradient), flat(*want.decoder, gradient), "decoder", gradient ? kAfterSteps : 1e-5);
+      expect_close(flat(*got.unet, gradient), flat(*want.unet, gradient), "U-Net", gradient ? kAfterSteps : 1e-5);
     }
     const auto buffers = want.decoder->named_buffers();
     for (const auto& b : got.decoder->named_buffers()) expect_close(b.value().to(torch::kFloat64), buffers[b.key()].to(torch::kFloat64), b.key());
