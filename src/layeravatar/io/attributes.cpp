@@ -20,8 +20,7 @@ std::string quoted(const std::string& text) { return Json(text.substr(0, kMaxWor
 [[noreturn]] void reject(const std::string& file, const std::string& what) { throw Error(ErrorKind::kInput, file + ": " + what); }
 
 void expect_word(const std::string& word, const std::string& file, const std::string& where) {
-  if (!is_word(word))
-    reject(file, fmt::format("{}: {}; expected 1..{} letters a-z, digits, '-', '_' and '.'", where, quoted(word), kMaxWord));
+  if (!is_word(word)) reject(file, fmt::format("{}: {}; expected 1..{} letters a-z, digits, '-', '_' and '.'", where, quoted(word), kMaxWord));
 }
 
 Attribute value_of(const Json& json, const std::string& file, const std::string& where) {

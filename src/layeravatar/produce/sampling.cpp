@@ -11,13 +11,12 @@
 #include <optional>
 #include <utility>
 
-#include "layeravatar/avatar/layer_order.h"
 #include "layeravatar/avatar/plane_owner.h"
-#include "layeravatar/avatar/settle_layers.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/sampler.h"
 #include "layeravatar/produce/command_parts.h"
 #include "layeravatar/produce/likeness.h"
+#include "layeravatar/produce/settler.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::produce {
@@ -57,13 +56,8 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
     omp_set_num_threads(threads);
     if (s.engine) s.engine->prepare();
   });
-  std::optional<avatar::LayerOrder> order;
-  std::optional<avatar::LooseGaussians> loose;
-  if (s.config.profile != "official") {
-    const templates::LayeredTemplate& layers = s.deformer->layers();
-    order.emplace(layers, false);  // no shoes: their planes hold the foot's shape
-    loose.emplace(layers, [&](const torch::Tensor& points) { return s.deformer->base_sizes(points); });
-  }
+  std::optional<Settler> settler;
+  if (s.config.profile != "official") settler.emplace(s);
   packed.get();
   std::vector<avatar::Avatar> out;
   for (std::int64_t i = 0; i < noise.size(0); ++i) {
@@ -72,7 +66,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
       one_of.progress = [&](int done, int steps) { options.progress(static_cast<int>(i) * steps + done, static_cast<int>(noise.size(0)) * steps); };
     const torch::Tensor planes = sample_planes(s, noise.slice(0, i, i + 1), step_seeds[static_cast<std::size_t>(i)], one_of);
     avatar::Avatar one;
-    one.planes = (order ? avatar::settle_layers(*s.decoder, *s.sampler, *order, *loose, planes[0], options.held.mask) : planes[0]).contiguous();
+    one.planes = (settler ? settler->settle(planes[0], options.held.mask) : planes[0]).contiguous();
     one.betas = s.betas.predict(one.planes);
     one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler},
                       {"steps", std::to_string(options.steps)}, {"spacing", options.spacing}};

@@ -7,11 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "layeravatar/avatar/layer_order.h"
-#include "layeravatar/avatar/settle_layers.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/sampler.h"
-#include "layeravatar/produce/sampling.h"
+#include "layeravatar/produce/settler.h"
 #include "layeravatar/train/fit_code.h"
 #include "layeravatar/train/fit_start.h"
 
@@ -64,15 +62,6 @@ torch::Tensor guided_sample(const produce::Studio& studio, const Scaffold& scaff
     if (options.stop != nullptr && *options.stop) throw Stopped();
   };
   return diffusion::sample_ddim(denoiser, studio.schedule, noise, o)[0].detach();
-}
-
-// Skin that no picture shows comes below the clothes far enough for slanted looks between the pictures.
-torch::Tensor settled(const produce::Studio& studio, const torch::Tensor& planes) {
-  constexpr double kApart = 0.012;  // metres
-  const templates::LayeredTemplate& layers = studio.deformer->layers();
-  const avatar::LayerOrder order(layers, false);
-  const avatar::LooseGaussians loose(layers, [&](const torch::Tensor& points) { return studio.deformer->base_sizes(points); });
-  return avatar::settle_layers(*studio.decoder, *studio.sampler, order, loose, planes, {}, kApart);
 }
 
 }  // namespace
@@ -139,7 +128,9 @@ torch::Tensor fit_views(const produce::Studio& studio, const Scaffold& scaffold,
       if (options.observe) options.observe(false, step, studio.activation.forward(code));
     };
   const torch::Tensor planes = studio.activation.forward(fit_code(scaffold, *studio.decoder, studio.activation, prior, [&](int k) { return turned(scene, k); }, o)).detach();
-  return known ? settled(studio, planes) : planes;
+  if (!known) return planes;
+  constexpr double kApart = 0.012;  // metres: slanted looks between the pictures see no skin before the clothes
+  return produce::Settler(studio).settle(planes, {}, kApart);
 } catch (const Stopped&) {
   return {};
 }

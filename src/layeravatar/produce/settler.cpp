@@ -1,0 +1,15 @@
+#include "layeravatar/produce/settler.h"
+
+#include "layeravatar/avatar/settle_layers.h"
+
+namespace layeravatar::produce {
+
+Settler::Settler(const Studio& studio)
+    : studio_(studio), order_(studio.deformer->layers(), false),
+      loose_(studio.deformer->layers(), [&studio](const torch::Tensor& points) { return studio.deformer->base_sizes(points); }) {}
+
+torch::Tensor Settler::settle(const torch::Tensor& planes, const torch::Tensor& kept, double apart) const {
+  return avatar::settle_layers(*studio_.decoder, *studio_.sampler, order_, loose_, planes, kept, apart);
+}
+
+}  // namespace layeravatar::produce
