@@ -45,31 +45,33 @@ class PointBlocks {
     }
   }
 
-  /// The 10 nearest of `at`, nearest first; of equally far ones that with the smaller index.
-  [[nodiscard]] Nearest find(const std::array<float, 3>& at) const {
+  /// The 10 nearest of `at`, nearest first; of equally far ones that with the smaller index. `boxes` is memory of the caller's thread.
+  [[nodiscard]] Nearest find(const std::array<float, 3>& at, std::vector<float>& boxes) const {
     Nearest best;
     best.square.fill(std::numeric_limits<float>::infinity());
     best.index.fill(std::numeric_limits<std::int32_t>::max());
-    std::size_t first = 0;
-    float least = std::numeric_limits<float>::infinity();
-    for (std::size_t b = 0; b < low_[0].size(); ++b)
-      if (const float square = box_square(b, at); square < least) least = square, first = b;
+    box_squares(at, boxes);
+    const auto first = static_cast<std::size_t>(std::min_element(boxes.begin(), boxes.end()) - boxes.begin());
     look_into(first, at, best);
-    for (std::size_t b = 0; b < low_[0].size(); ++b)
-      if (b != first && box_square(b, at) <= best.square.back()) look_into(b, at, best);
+    for (std::size_t b = 0; b < boxes.size(); ++b)
+      if (b != first && boxes[b] <= best.square.back()) look_into(b, at, best);
     return best;
   }
 
  private:
   static constexpr float kSafe = 0.9999F;  // of a box's distance: rounding does not hide a point
 
-  [[nodiscard]] float box_square(std::size_t block, const std::array<float, 3>& at) const {
-    float sum = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      const float outside = std::max(std::max(low_[k][block] - at[k], at[k] - high_[k][block]), 0.0F);
-      sum += outside * outside;
+  void box_squares(const std::array<float, 3>& at, std::vector<float>& boxes) const {
+    boxes.resize(low_[0].size());
+#pragma omp simd
+    for (std::size_t b = 0; b < boxes.size(); ++b) {
+      float sum = 0;
+      for (std::size_t k = 0; k < 3; ++k) {
+        const float outside = std::max(std::max(low_[k][b] - at[k], at[k] - high_[k][b]), 0.0F);
+        sum += outside * outside;
+      }
+      boxes[b] = sum * kSafe;
     }
-    return sum * kSafe;
   }
 
   // Halves along the longest side, the first half of whole blocks.
@@ -172,12 +174,13 @@ WeightVolume WeightVolume::build(std::span<const float> canonical_vertices, std:
   const std::int64_t nodes = std::int64_t{kSize[0]} * kSize[1] * kSize[2];
   volume.nodes_.assign(static_cast<std::size_t>(nodes * kJoints), 0.0F);
   const PointBlocks blocks(canonical_vertices);
-#pragma omp parallel for schedule(dynamic, 64)
+  std::vector<float> boxes;
+#pragma omp parallel for schedule(dynamic, 64) private(boxes)
   for (std::int64_t n = 0; n < nodes; ++n) {
     const auto x = static_cast<int>(n % kSize[0]);
     const auto y = static_cast<int>(n / kSize[0] % kSize[1]);
     const auto z = static_cast<int>(n / kSize[0] / kSize[1]);
-    const Nearest nearest = blocks.find(volume.node_position(x, y, z));
+    const Nearest nearest = blocks.find(volume.node_position(x, y, z), boxes);
     std::array<float, kNeighbours> share;
     float total = 0.0F;
     for (std::size_t i = 0; i < share.size(); ++i) {

@@ -21,7 +21,7 @@ std::vector<fs::path> animate(const AnimateOptions& o, const Say& say) {
   make_folder(o.output);
   std::vector<fs::path> written;
   ViewWriter views;  // ends before what its tasks look at
-  Film film(o.output / "animation.mp4", o.fps, say);
+  Film film(o.output / "animation.mp4", size, size, o.fps, say);
   for (std::size_t f = 0; f < o.motion.size(); ++f) {
     body::PoseParams params = o.motion[f];
     params.betas = one.betas;

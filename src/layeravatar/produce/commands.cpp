@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "layeravatar/core/atomic_folder.h"
 #include "layeravatar/core/error.h"
@@ -128,7 +129,8 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   std::vector<io::Image> rows;
   ViewWriter views;
   const std::size_t filmed = o.film && !cameras.empty() ? std::min<std::size_t>(avatars.size(), 4) : 0;
-  Film film(o.output / "turntable.mp4", 12, say);
+  std::optional<Film> film;
+  if (filmed > 0) film.emplace(o.output / "turntable.mp4", static_cast<int>(filmed) * size, size, 12, say);
   std::vector<std::vector<ViewWriter::Picture>> turns(cameras.size());  // of the first ones, by view
   for (std::size_t i = 0; i < avatars.size(); ++i) {
     const std::string name = fmt::format("avatar_{:04}", i);
@@ -159,7 +161,7 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
       auto view = views.add(stem, [posed] { return posed; }, cameras[v], o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference);
       if (i >= filmed) continue;
       turns[v].push_back(std::move(view));
-      if (i + 1 == filmed) film.add(std::move(turns[v]));
+      if (i + 1 == filmed) film->add(std::move(turns[v]));
     }
     if (o.panels) {
       written.push_back(o.output / (name + "_panels.png"));
@@ -172,10 +174,10 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     if (rows.size() < 16) rows.push_back(contact_row(posed, std::min(size, 384)));
     say(fmt::format("{}: {} pictures", written.front().parent_path().string() + "/" + name, cameras.size()));
   }
-  views.finish();
   written.push_back(o.output / "contact_sheet.png");
-  io::write_png(written.back(), tile(rows, 1), 6);
-  film.commit(written);
+  views.add(written.back(), std::make_shared<const io::Image>(tile(rows, 1)), 6);
+  views.finish();
+  if (film) film->commit(written);
   return written;
 }
 
@@ -197,7 +199,7 @@ std::vector<fs::path> transfer(const TransferOptions& o, const Say& say) {
   std::vector<fs::path> written;
   const auto around = geometry::turntable_cameras(size, o.views);
   ViewWriter views;
-  Film film(o.output / "turntable.mp4", 12, say);
+  Film film(o.output / "turntable.mp4", size, size, 12, say);
   if (!o.release_names) make_folder(o.output / "views");
   for (std::size_t v = 0; v < around.size(); ++v) {
     const fs::path stem = o.release_names ? o.output / fmt::format("{:04}", v) : o.output / "views" / fmt::format("view_{:03}", v);

@@ -17,7 +17,13 @@ io::Image row(const std::vector<std::shared_ptr<const io::Image>>& pictures) {
 
 }
 
-Film::Film(std::filesystem::path file, double fps, Say say) : file_(std::move(file)), fps_(fps), say_(std::move(say)), queue_(1, kWaiting) {}
+Film::Film(std::filesystem::path file, int width, int height, double fps, Say say) : file_(std::move(file)), queue_(1, kWaiting) {
+  queue_.add([=, this, say = std::move(say)] {
+    const bool even = width % 2 == 0 && height % 2 == 0;
+    if (even && io::have_ffmpeg()) writer_ = std::make_unique<io::VideoWriter>(file_, width, height, fps);
+    else say(fmt::format("{}: not made, {}; the frames are PNG files", file_.string(), even ? "there is no ffmpeg program" : "a film needs an even size"));
+  });
+}
 
 void Film::add(ViewWriter::Picture frame) { add(std::vector{std::move(frame)}); }
 
@@ -29,18 +35,8 @@ void Film::add(std::vector<ViewWriter::Picture> frames) {
     } catch (const std::future_error&) {
       return;
     }
-    write(pictures.size() == 1 ? *pictures[0] : row(pictures));
+    if (writer_) writer_->add(pictures.size() == 1 ? *pictures[0] : row(pictures));
   });
-}
-
-void Film::write(const io::Image& frame) {
-  if (!open_) {
-    open_ = true;
-    const bool even = frame.width % 2 == 0 && frame.height % 2 == 0;
-    if (even && io::have_ffmpeg()) writer_ = std::make_unique<io::VideoWriter>(file_, frame.width, frame.height, fps_);
-    else say_(fmt::format("{}: not made, {}; the frames are PNG files", file_.string(), even ? "there is no ffmpeg program" : "a film needs an even size"));
-  }
-  if (writer_) writer_->add(frame);
 }
 
 void Film::commit(std::vector<std::filesystem::path>& written) {

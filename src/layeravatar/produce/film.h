@@ -15,7 +15,8 @@ namespace layeravatar::produce {
 /// there is no film; nothing stays without `commit`.
 class Film {
  public:
-  Film(std::filesystem::path file, double fps, Say say);
+  /// Frames of width x height. The encoder starts at once.
+  Film(std::filesystem::path file, int width, int height, double fps, Say say);
   /// Waits elsewhere for a frame that is not there yet; one that never comes is passed over: who should have made it tells why. Throws what an
   /// earlier frame failed with.
   void add(ViewWriter::Picture frame);
@@ -25,13 +26,8 @@ class Film {
   void commit(std::vector<std::filesystem::path>& written);
 
  private:
-  void write(const io::Image& frame);
-
   std::filesystem::path file_;
-  double fps_;
-  Say say_;
-  bool open_ = false;  // touched by the queue alone until `commit`
-  std::unique_ptr<io::VideoWriter> writer_;
+  std::unique_ptr<io::VideoWriter> writer_;  // touched by the queue alone until `commit`; null: no film
   TaskQueue queue_;  // behind the writer: ends before it
 };
 

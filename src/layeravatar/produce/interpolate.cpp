@@ -97,7 +97,7 @@ std::vector<fs::path> interpolate(const InterpolateOptions& o, const Say& say) {
   make_folder(o.output);
   std::vector<fs::path> written;
   ViewWriter views;
-  Film film(o.output / "interpolation.mp4", o.fps, say);
+  Film film(o.output / "interpolation.mp4", size, size, o.fps, say);
   std::vector<io::Image> cells;
   const std::vector<double> alphas = even_steps(o.frames);
   const std::size_t every = (alphas.size() + kColumns - 1) / kColumns;

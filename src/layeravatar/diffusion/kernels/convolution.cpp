@@ -174,14 +174,15 @@ void Convolution::pack_winograd(const float* weights) {
         const int out = shape_.out_channel[static_cast<std::size_t>(o)];
         if (out < 0) continue;
         const float* w = weights + (std::ptrdiff_t{out} * shape_.in_channels + in) * 9;
-        for (int u = 0; u < side; ++u)
-          for (int v = 0; v < side; ++v) {
-            double sum = 0;
-            for (int y = 0; y < 3; ++y)
-              for (int x = 0; x < 3; ++x)
-                sum += g[static_cast<std::size_t>(u)][static_cast<std::size_t>(y)] * w[3 * y + x] * g[static_cast<std::size_t>(v)][static_cast<std::size_t>(x)];
-            chunk[(std::ptrdiff_t{u * side + v} * outs + begin) * depth + std::ptrdiff_t{i - first * kBlock} * width + (o - begin)] = static_cast<float>(sum);
+        float* to = chunk + std::ptrdiff_t{begin} * depth + std::ptrdiff_t{i - first * kBlock} * width + (o - begin);
+        for (const std::array<double, 3>& gu : g) {
+          double row[3];  // of G w
+          for (int x = 0; x < 3; ++x) row[x] = gu[0] * static_cast<double>(w[x]) + gu[1] * static_cast<double>(w[3 + x]) + gu[2] * static_cast<double>(w[6 + x]);
+          for (const std::array<double, 3>& gv : g) {
+            *to = static_cast<float>(row[0] * gv[0] + row[1] * gv[1] + row[2] * gv[2]);
+            to += std::ptrdiff_t{outs} * depth;
           }
+        }
       }
     }
   }
