@@ -55,6 +55,7 @@ TrainConfig config_of(bool official, bool bf16, bool diffusion) {
 
 // Arguments: official; the U-Net in bfloat16; with the diffusion model.
 void iteration(benchmark::State& state) {
+  if (bench::left_out(state, state.range(1) != 0)) return;
   const auto folder = std::filesystem::temp_directory_path() / ("layeravatar_train_bench_" + std::to_string(::getpid()));
   {
     const TrainConfig config = config_of(state.range(0) != 0, state.range(1) != 0, state.range(2) != 0);

@@ -38,6 +38,7 @@ std::shared_ptr<UNet> network(const UNetConfig& config, bool bf16) {
 
 // Arguments: official size; bfloat16; engine.
 void step(benchmark::State& state) {
+  if (bench::left_out(state, state.range(1) != 0 && state.range(2) == 0)) return;
   const torch::NoGradGuard no_grad;
   const UNetConfig config = config_of(state.range(0) != 0);
   const auto unet = network(config, state.range(1) != 0);
@@ -54,6 +55,7 @@ void step(benchmark::State& state) {
 
 // Arguments: bfloat16; images.
 void training_step(benchmark::State& state) {
+  if (bench::left_out(state, state.range(0) != 0)) return;
   const auto unet = network(config_of(false), state.range(0) != 0);
   Batch batch(unet->config(), state.range(1));
   batch.x.requires_grad_(true);
