@@ -49,19 +49,32 @@ HWY_INLINE V exp2_not_above_one(V x) {
   return hn::IfThenZeroElse(hn::Gt(x, hn::Zero(kLanes)), hn::BitCast(kLanes, bits));
 }
 
-struct Offset {
-  V dx, dy;
+// Vectors of a block that are worked at together: two where they hold whole rows, whose dx is the same.
+inline constexpr int kJoint = kWidth >= kBlock && kParts >= 2 ? 2 : 1;
+
+struct Pixels {
+  V x, y[kJoint];
 };
 
-HWY_INLINE Offset offset_of(const ProjectedSplat& s, V pixel_x, V pixel_y) {
-  return {hn::Sub(set(s.x), pixel_x), hn::Sub(set(s.y), pixel_y)};
+// Pixel less mean, negated.
+struct Offsets {
+  V dx, dy[kJoint];
+};
+
+HWY_INLINE Offsets offsets_of(const ProjectedSplat& s, const Pixels& pixels) {
+  Offsets o;
+  o.dx = hn::Sub(set(s.x), pixels.x);
+#pragma GCC unroll 2
+  for (int p = 0; p < kJoint; ++p) o.dy[p] = hn::Sub(set(s.y), pixels.y[p]);
+  return o;
 }
 
-// The Gaussian's value; 0 where the exponent is positive.
-HWY_INLINE V gaussian_of(const ProjectedSplat& s, const Offset& o) {
-  const V along_x = hn::MulAdd(set(s.exponent_xx), o.dx, hn::Mul(set(s.exponent_xy), o.dy));
-  const V along_y = hn::Mul(set(s.exponent_yy), o.dy);
-  return exp2_not_above_one(hn::MulAdd(along_x, o.dx, hn::Mul(along_y, o.dy)));
+// The Gaussian's values; 0 where the exponent is positive.
+HWY_INLINE void gaussian_of(const ProjectedSplat& s, const Offsets& o, V (&out)[kJoint]) {
+  const V along_x = hn::Mul(hn::Mul(set(s.exponent_xx), o.dx), o.dx), across = hn::Mul(set(s.exponent_xy), o.dx);
+#pragma GCC unroll 2
+  for (int p = 0; p < kJoint; ++p)
+    out[p] = exp2_not_above_one(hn::MulAdd(hn::MulAdd(set(s.exponent_yy), o.dy[p], across), o.dy[p], along_x));
 }
 
 // Limited to 0.99; 0 below 1/255.
@@ -119,12 +132,14 @@ HWY_INLINE std::uint16_t blocks_of(const ProjectedSplat& s, const TilePlace& til
   return static_cast<std::uint16_t>(bits[0] | bits[1] << 8);
 }
 
-HWY_INLINE V pixel_x(const TilePlace& tile, int block, int part) {
-  return hn::Add(hn::Load(kLanes, kPixel.x + part * kWidth), set(static_cast<float>(tile.x + block / 4 * kBlock)));
-}
-
-HWY_INLINE V pixel_y(const TilePlace& tile, int block, int part) {
-  return hn::Add(hn::Load(kLanes, kPixel.y + part * kWidth), set(static_cast<float>(tile.y + block % 4 * kBlock)));
+// kJoint vectors of a block from vector `part` on.
+HWY_INLINE Pixels pixels_of(const TilePlace& tile, int block, int part) {
+  Pixels out;
+  out.x = hn::Add(hn::Load(kLanes, kPixel.x + part * kWidth), set(static_cast<float>(tile.x + block / 4 * kBlock)));
+#pragma GCC unroll 2
+  for (int p = 0; p < kJoint; ++p)
+    out.y[p] = hn::Add(hn::Load(kLanes, kPixel.y + (part + p) * kWidth), set(static_cast<float>(tile.y + block % 4 * kBlock)));
+  return out;
 }
 
 }  // namespace layeravatar::splat::HWY_NAMESPACE

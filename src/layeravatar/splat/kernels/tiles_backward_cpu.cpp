@@ -134,53 +134,58 @@ struct Sums {
   V x, y, xx, xy, yy, opacity, depth, r, g, b;
 };
 
-// Adds one splat's gradient at one vector of pixels, through the full image, output `own` of its component and the inner
-// body, as far as they go on.
+// Adds one splat's gradient at kJoint vectors of pixels, through the full image, output `own` of its component and the
+// inner body, as far as they go on.
 template <bool kToFull, bool kToOwn, bool kToInner>
 HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b, int part, BackwardBlock& block, int own,
                            Sums& sum) {
-  const int at = part * kWidth;
-  const Offset offset = offset_of(s, pixel_x(tile, b, part), pixel_y(tile, b, part));
-  const V gaussian = gaussian_of(s, offset), one = set(1.0F);
-  V by_exponent = hn::Zero(kLanes), weight;
-  if (kToFull || kToOwn) {
-    const V alpha = limit_alpha(hn::Mul(set(s.opacity), gaussian));
-    const V inverse_rest = reciprocal(hn::Sub(one, alpha));
-    V by_alpha = hn::Zero(kLanes);
-    const auto image = [&](int o) HWY_ATTR {
-      const V r = hn::Load(kLanes, block.colour[o][0] + at), g = hn::Load(kLanes, block.colour[o][1] + at);
-      const V blue = hn::Load(kLanes, block.colour[o][2] + at);
-      V value = hn::MulAdd(set(s.r), r, hn::Load(kLanes, block.alpha[o] + at));
-      value = hn::MulAdd(set(s.g), g, value);
-      value = hn::MulAdd(set(s.b), blue, value);
-      if (o == kFull) value = hn::MulAdd(set(s.depth), hn::Load(kLanes, block.depth + at), value);
-      by_alpha =
-          hn::Add(by_alpha, alpha_gradient(alpha, inverse_rest, value, block.t[o] + at, block.rest[o] + at, weight));
-      sum.r = hn::MulAdd(weight, r, sum.r);
-      sum.g = hn::MulAdd(weight, g, sum.g);
-      sum.b = hn::MulAdd(weight, blue, sum.b);
-    };
-    if (kToFull) {
-      image(kFull);
-      sum.depth = hn::MulAdd(weight, hn::Load(kLanes, block.depth + at), sum.depth);
+  const Offsets offset = offsets_of(s, pixels_of(tile, b, part));
+  const V one = set(1.0F);
+  V gaussian[kJoint];
+  gaussian_of(s, offset, gaussian);
+#pragma GCC unroll 2
+  for (int p = 0; p < kJoint; ++p) {
+    const int at = (part + p) * kWidth;
+    V by_exponent = hn::Zero(kLanes), weight;
+    if (kToFull || kToOwn) {
+      const V alpha = limit_alpha(hn::Mul(set(s.opacity), gaussian[p]));
+      const V inverse_rest = reciprocal(hn::Sub(one, alpha));
+      V by_alpha = hn::Zero(kLanes);
+      const auto image = [&](int o) HWY_ATTR {
+        const V r = hn::Load(kLanes, block.colour[o][0] + at), g = hn::Load(kLanes, block.colour[o][1] + at);
+        const V blue = hn::Load(kLanes, block.colour[o][2] + at);
+        V value = hn::MulAdd(set(s.r), r, hn::Load(kLanes, block.alpha[o] + at));
+        value = hn::MulAdd(set(s.g), g, value);
+        value = hn::MulAdd(set(s.b), blue, value);
+        if (o == kFull) value = hn::MulAdd(set(s.depth), hn::Load(kLanes, block.depth + at), value);
+        by_alpha =
+            hn::Add(by_alpha, alpha_gradient(alpha, inverse_rest, value, block.t[o] + at, block.rest[o] + at, weight));
+        sum.r = hn::MulAdd(weight, r, sum.r);
+        sum.g = hn::MulAdd(weight, g, sum.g);
+        sum.b = hn::MulAdd(weight, blue, sum.b);
+      };
+      if (kToFull) {
+        image(kFull);
+        sum.depth = hn::MulAdd(weight, hn::Load(kLanes, block.depth + at), sum.depth);
+      }
+      if (kToOwn) image(own);
+      sum.opacity = hn::MulAdd(gaussian[p], by_alpha, sum.opacity);
+      by_exponent = hn::Mul(set(s.opacity), by_alpha);
     }
-    if (kToOwn) image(own);
-    sum.opacity = hn::MulAdd(gaussian, by_alpha, sum.opacity);
-    by_exponent = hn::Mul(set(s.opacity), by_alpha);
+    if (kToInner) {
+      const V alpha = limit_alpha(gaussian[p]);
+      const V value = hn::Load(kLanes, block.alpha[kInner] + at);
+      by_exponent = hn::Add(by_exponent, alpha_gradient(alpha, reciprocal(hn::Sub(one, alpha)), value,
+                                                        block.t[kInner] + at, block.rest[kInner] + at, weight));
+    }
+    const V v = hn::Mul(gaussian[p], by_exponent);
+    const V v_dx = hn::Mul(v, offset.dx), v_dy = hn::Mul(v, offset.dy[p]);
+    sum.x = hn::Add(sum.x, v_dx);
+    sum.y = hn::Add(sum.y, v_dy);
+    sum.xx = hn::MulAdd(v_dx, offset.dx, sum.xx);
+    sum.xy = hn::MulAdd(v_dx, offset.dy[p], sum.xy);
+    sum.yy = hn::MulAdd(v_dy, offset.dy[p], sum.yy);
   }
-  if (kToInner) {
-    const V alpha = limit_alpha(gaussian);
-    const V value = hn::Load(kLanes, block.alpha[kInner] + at);
-    by_exponent = hn::Add(by_exponent, alpha_gradient(alpha, reciprocal(hn::Sub(one, alpha)), value,
-                                                      block.t[kInner] + at, block.rest[kInner] + at, weight));
-  }
-  const V v = hn::Mul(gaussian, by_exponent);
-  const V v_dx = hn::Mul(v, offset.dx), v_dy = hn::Mul(v, offset.dy);
-  sum.x = hn::Add(sum.x, v_dx);
-  sum.y = hn::Add(sum.y, v_dy);
-  sum.xx = hn::MulAdd(v_dx, offset.dx, sum.xx);
-  sum.xy = hn::MulAdd(v_dx, offset.dy, sum.xy);
-  sum.yy = hn::MulAdd(v_dy, offset.dy, sum.yy);
 }
 
 template <bool kToFull, bool kToOwn, bool kToInner>
@@ -188,7 +193,7 @@ HWY_INLINE void add_blocks(const ProjectedSplat& s, const TilePlace& tile, std::
                            int own, Sums& sum) {
   for (; blocks_left != 0; blocks_left &= blocks_left - 1) {
     const int b = std::countr_zero(blocks_left);
-    for (int part = 0; part < kParts; ++part)
+    for (int part = 0; part < kParts; part += kJoint)
       add_pixels<kToFull, kToOwn, kToInner>(s, tile, b, part, blocks[b], own, sum);
   }
 }

@@ -17,18 +17,23 @@ namespace layeravatar::splat::HWY_NAMESPACE {
 
 constexpr int kBatch = 64;  // splats per look at which outputs of a block are finished; bits of a word
 
-// Sums of one block: colours, alpha, and depth (full) or the visible weight (components).
+// One picture of a block: transmittance, sums of weight times colour, and of weight times depth (full image) or of the full
+// image's weights (components). Weights sum up to 1 less the transmittance.
+struct Picture {
+  HWY_ALIGN float t[kBlockPixels], colour[3][kBlockPixels], last[kBlockPixels];
+};
+
 struct ForwardBlock {
-  HWY_ALIGN float t[kOutputs][kBlockPixels];
-  HWY_ALIGN float sums[kImages][5][kBlockPixels];
-  HWY_ALIGN float inner[kBlockPixels];
+  Picture pictures[kImages + 1];  // the last takes Gaussians without a component and is not shown
+  HWY_ALIGN float inner[kBlockPixels];  // transmittance
 };
 
 struct Batch {
   const ProjectedSplat* splats[kBatch];
+  std::uint8_t picture[kBatch];
+  float body[kBatch];  // 1 where it belongs to the body, else 0
   std::uint64_t of_block[kBlocks];
   std::uint64_t of_component[kComponents];
-  HWY_ALIGN float gaussian[kBatch][kBlockPixels], alpha[kBatch][kBlockPixels], weight[kBatch][kBlockPixels];
 };
 
 // of_block[b] gets bit j where blocks[j] has bit b.
@@ -61,103 +66,79 @@ HWY_INLINE void load_batch(const SplatScratch& s, const TilePlace& tile, std::ui
     SplatPair& pair = s.pairs[begin + static_cast<std::uint32_t>(j)];
     batch.splats[j] = &s.splats[pair.splat];
     pair.blocks = blocks[j] = blocks_of(*batch.splats[j], tile);
+    batch.picture[j] = pair.component < kComponents ? 1 + pair.component : kImages;
+    batch.body[j] = pair.component == 0 ? 1.0F : 0.0F;
     if (pair.component < kComponents) batch.of_component[pair.component] |= std::uint64_t{1} << j;
   }
   for (int j = count; j < kBatch; ++j) blocks[j] = 0;
   turn_round(blocks, batch.of_block);
 }
 
-HWY_INLINE bool all_stopped(V t) { return hn::AllFalse(kLanes, hn::Gt(t, hn::Zero(kLanes))); }
+constexpr unsigned kLook = 4;  // splats between looks at whether the full image has stopped
 
-constexpr unsigned kLook = 4;  // splats between looks at whether an output of a vector of pixels has stopped
+HWY_INLINE bool all_stopped(const V (&t)[kJoint]) {
+  V most = t[0];
+  if (kJoint == 2) most = hn::Max(most, t[kJoint - 1]);
+  return hn::AllFalse(kLanes, hn::Gt(most, hn::Zero(kLanes)));
+}
 
-// Adds the splats `bits` to the full image at one vector of pixels until that stops; returns those left. Where the
-// components are wanted the Gaussians' values are kept for them.
-template <bool kKeep>
-HWY_INLINE std::uint64_t blend_full(Batch& batch, std::uint64_t bits, const TilePlace& tile, int block, int part,
-                                    ForwardBlock& out) {
-  const V x = pixel_x(tile, block, part), y = pixel_y(tile, block, part);
-  const int at = part * kWidth;
-  float(*sums)[kBlockPixels] = out.sums[kFull];
-  V t = hn::Load(kLanes, out.t[kFull] + at);
-  V r = hn::Load(kLanes, sums[0] + at), g = hn::Load(kLanes, sums[1] + at), b = hn::Load(kLanes, sums[2] + at);
-  V alphas = hn::Load(kLanes, sums[3] + at), depth = hn::Load(kLanes, sums[4] + at);
+HWY_INLINE void load(const float* from, V (&to)[kJoint]) {
+#pragma GCC unroll 2
+  for (int p = 0; p < kJoint; ++p) to[p] = hn::Load(kLanes, from + p * kWidth);
+}
+
+HWY_INLINE void store(const V (&from)[kJoint], float* to) {
+#pragma GCC unroll 2
+  for (int p = 0; p < kJoint; ++p) hn::Store(from[p], kLanes, to + p * kWidth);
+}
+
+// Adds the splats `bits` at kJoint vectors of pixels: to the full image until that stops, and to each one's component and the
+// inner body (the body at opacity 1) as if the others were not there. Returns those left.
+template <bool kToFull, bool kToParts>
+HWY_INLINE std::uint64_t blend(const Batch& batch, std::uint64_t bits, const Pixels& pixels, int at, ForwardBlock& out) {
+  Picture& full = out.pictures[kFull];
+  V t[kJoint], r[kJoint], g[kJoint], b[kJoint], depth[kJoint], inner[kJoint];
+  if (kToFull) load(full.t + at, t), load(full.colour[0] + at, r), load(full.colour[1] + at, g), load(full.colour[2] + at, b), load(full.last + at, depth);
+  if (kToParts) load(out.inner + at, inner);
   for (unsigned seen = 1; bits != 0; ++seen) {
     const int j = std::countr_zero(bits);
     bits &= bits - 1;
     const ProjectedSplat& s = *batch.splats[j];
-    const V gaussian = gaussian_of(s, offset_of(s, x, y));
-    const V alpha = limit_alpha(hn::Mul(set(s.opacity), gaussian));
-    const V weight = weigh(alpha, t);
-    if (kKeep) {
-      hn::Store(gaussian, kLanes, batch.gaussian[j] + at);
-      hn::Store(alpha, kLanes, batch.alpha[j] + at);
-      hn::Store(weight, kLanes, batch.weight[j] + at);
+    V gaussian[kJoint], alpha[kJoint], weight[kJoint];
+    gaussian_of(s, offsets_of(s, pixels), gaussian);
+    const V red = set(s.r), green = set(s.g), blue = set(s.b);
+#pragma GCC unroll 2
+    for (int p = 0; p < kJoint; ++p) alpha[p] = limit_alpha(hn::Mul(set(s.opacity), gaussian[p]));
+    if (kToFull)
+#pragma GCC unroll 2
+      for (int p = 0; p < kJoint; ++p) {
+        weight[p] = weigh(alpha[p], t[p]);
+        r[p] = hn::MulAdd(weight[p], red, r[p]);
+        g[p] = hn::MulAdd(weight[p], green, g[p]);
+        b[p] = hn::MulAdd(weight[p], blue, b[p]);
+        depth[p] = hn::MulAdd(weight[p], set(s.depth), depth[p]);
+      }
+    if (kToParts) {
+      Picture& own = out.pictures[batch.picture[j]];
+      const V body = set(batch.body[j]);
+#pragma GCC unroll 2
+      for (int p = 0; p < kJoint; ++p) {
+        const int to = at + p * kWidth;
+        V own_t = hn::Load(kLanes, own.t + to);
+        const V own_weight = weigh(alpha[p], own_t);
+        hn::Store(own_t, kLanes, own.t + to);
+        hn::Store(hn::MulAdd(own_weight, red, hn::Load(kLanes, own.colour[0] + to)), kLanes, own.colour[0] + to);
+        hn::Store(hn::MulAdd(own_weight, green, hn::Load(kLanes, own.colour[1] + to)), kLanes, own.colour[1] + to);
+        hn::Store(hn::MulAdd(own_weight, blue, hn::Load(kLanes, own.colour[2] + to)), kLanes, own.colour[2] + to);
+        if (kToFull) hn::Store(hn::Add(weight[p], hn::Load(kLanes, own.last + to)), kLanes, own.last + to);
+        weigh(limit_alpha(hn::Mul(body, gaussian[p])), inner[p]);
+      }
     }
-    r = hn::MulAdd(weight, set(s.r), r);
-    g = hn::MulAdd(weight, set(s.g), g);
-    b = hn::MulAdd(weight, set(s.b), b);
-    depth = hn::MulAdd(weight, set(s.depth), depth);
-    alphas = hn::Add(alphas, weight);
-    if (seen % kLook == 0 && all_stopped(t)) break;
+    if (kToFull && seen % kLook == 0 && all_stopped(t)) break;
   }
-  hn::Store(t, kLanes, out.t[kFull] + at);
-  hn::Store(r, kLanes, sums[0] + at), hn::Store(g, kLanes, sums[1] + at), hn::Store(b, kLanes, sums[2] + at);
-  hn::Store(alphas, kLanes, sums[3] + at), hn::Store(depth, kLanes, sums[4] + at);
+  if (kToFull) store(t, full.t + at), store(r, full.colour[0] + at), store(g, full.colour[1] + at), store(b, full.colour[2] + at), store(depth, full.last + at);
+  if (kToParts) store(inner, out.inner + at);
   return bits;
-}
-
-// The Gaussians' values alone.
-HWY_INLINE void keep_alphas(Batch& batch, std::uint64_t bits, const TilePlace& tile, int block, int part) {
-  const V x = pixel_x(tile, block, part), y = pixel_y(tile, block, part);
-  const int at = part * kWidth;
-  for (; bits != 0; bits &= bits - 1) {
-    const int j = std::countr_zero(bits);
-    const ProjectedSplat& s = *batch.splats[j];
-    const V gaussian = gaussian_of(s, offset_of(s, x, y));
-    hn::Store(gaussian, kLanes, batch.gaussian[j] + at);
-    hn::Store(limit_alpha(hn::Mul(set(s.opacity), gaussian)), kLanes, batch.alpha[j] + at);
-  }
-}
-
-// The share of one component in the full image.
-HWY_INLINE void add_weights(const Batch& batch, std::uint64_t bits, int at, float* out) {
-  V sum = hn::Load(kLanes, out + at);
-  for (; bits != 0; bits &= bits - 1) sum = hn::Add(sum, hn::Load(kLanes, batch.weight[std::countr_zero(bits)] + at));
-  hn::Store(sum, kLanes, out + at);
-}
-
-// One component as if the others were not there.
-HWY_INLINE void blend_component(const Batch& batch, std::uint64_t bits, int at, float* t_out,
-                                float (*sums)[kBlockPixels]) {
-  V t = hn::Load(kLanes, t_out + at);
-  V r = hn::Load(kLanes, sums[0] + at), g = hn::Load(kLanes, sums[1] + at), b = hn::Load(kLanes, sums[2] + at);
-  V alphas = hn::Load(kLanes, sums[3] + at);
-  for (unsigned seen = 1; bits != 0; ++seen) {
-    const int j = std::countr_zero(bits);
-    bits &= bits - 1;
-    const ProjectedSplat& s = *batch.splats[j];
-    const V weight = weigh(hn::Load(kLanes, batch.alpha[j] + at), t);
-    r = hn::MulAdd(weight, set(s.r), r);
-    g = hn::MulAdd(weight, set(s.g), g);
-    b = hn::MulAdd(weight, set(s.b), b);
-    alphas = hn::Add(alphas, weight);
-    if (seen % kLook == 0 && all_stopped(t)) break;
-  }
-  hn::Store(t, kLanes, t_out + at);
-  hn::Store(r, kLanes, sums[0] + at), hn::Store(g, kLanes, sums[1] + at), hn::Store(b, kLanes, sums[2] + at);
-  hn::Store(alphas, kLanes, sums[3] + at);
-}
-
-// The body at opacity 1.
-HWY_INLINE void blend_inner(const Batch& batch, std::uint64_t bits, int at, ForwardBlock& out) {
-  V t = hn::Load(kLanes, out.t[kInner] + at), sum = hn::Load(kLanes, out.inner + at);
-  for (unsigned seen = 1; bits != 0; bits &= bits - 1, ++seen) {
-    sum = hn::Add(sum, weigh(limit_alpha(hn::Load(kLanes, batch.gaussian[std::countr_zero(bits)] + at)), t));
-    if (seen % kLook == 0 && all_stopped(t)) break;
-  }
-  hn::Store(t, kLanes, out.t[kInner] + at);
-  hn::Store(sum, kLanes, out.inner + at);
 }
 
 constexpr std::ptrdiff_t kStride = sizeof(ForwardBlock) / sizeof(float);  // from a value to the next block's
@@ -193,6 +174,16 @@ HWY_INLINE void fill_plane(float* plane, const SplatInput& in, const TilePlace& 
   }
 }
 
+// From transmittances, which it overwrites.
+HWY_INLINE void store_alpha(float* plane, const SplatInput& in, const TilePlace& tile, float* t) {
+  for (int block = 0; block < kBlocks; ++block)
+    for (int at = 0; at < kBlockPixels; at += kWidth) {
+      float* value = t + block * kStride + at;
+      hn::Store(hn::Sub(set(1.0F), hn::Abs(hn::Load(kLanes, value))), kLanes, value);
+    }
+  store_plane(plane, in, tile, t);
+}
+
 // Adds the background and writes picture `image` (0 full, then the components); `blocks` is null where nothing is
 // drawn.
 HWY_INLINE void store_image(const SplatInput& in, const SplatImages& out, const SplatScratch& s, const TilePlace& tile,
@@ -214,18 +205,19 @@ HWY_INLINE void store_image(const SplatInput& in, const SplatImages& out, const 
     }
     for (int block = 0; block < kBlocks; ++block)
       for (int at = 0; at < kBlockPixels; at += kWidth) {
-        float* sum = blocks[block].sums[image][c] + at;
-        const V t = hn::Abs(hn::Load(kLanes, blocks[block].t[image] + at));
+        Picture& picture = blocks[block].pictures[image];
+        float* sum = picture.colour[c] + at;
+        const V t = hn::Abs(hn::Load(kLanes, picture.t + at));
         hn::Store(hn::MulAdd(t, set(background), hn::Load(kLanes, sum)), kLanes, sum);
       }
-    store_plane(plane, in, tile, blocks[0].sums[image][c]);
+    store_plane(plane, in, tile, blocks[0].pictures[image].colour[c]);
   }
   if (blocks == nullptr) {
     fill_plane(alpha, in, tile, 0.0F);
     fill_plane(last, in, tile, 0.0F);
   } else {
-    store_plane(alpha, in, tile, blocks[0].sums[image][3]);
-    store_plane(last, in, tile, blocks[0].sums[image][4]);
+    store_alpha(alpha, in, tile, blocks[0].pictures[image].t);
+    store_plane(last, in, tile, blocks[0].pictures[image].last);
   }
 }
 
@@ -251,16 +243,15 @@ void forward_tile(const SplatInput& in, const SplatImages& out, const SplatScrat
   }
   drawn[kInner] = drawn[1];
   std::uint32_t live[kOutputs];  // blocks in which an output goes on
-  for (int o = 0; o < kOutputs; ++o) {
-    live[o] = drawn[o] ? (1U << kBlocks) - 1 : 0;
-    if (!drawn[o]) continue;
-    for (ForwardBlock& block : blocks) {
-      fill(block.t[o], 1.0F);
-      if (o == kInner)
-        fill(block.inner, 0.0F);
-      else
-        for (auto& sum : block.sums[o]) fill(sum, 0.0F);
+  for (int o = 0; o < kOutputs; ++o) live[o] = drawn[o] ? (1U << kBlocks) - 1 : 0;
+  for (ForwardBlock& block : blocks) {
+    for (int image = 0; image < kImages + 1; ++image) {
+      if (image < kImages && !drawn[image]) continue;
+      Picture& picture = block.pictures[image];
+      fill(picture.t, 1.0F);
+      for (float* sum : {picture.colour[0], picture.colour[1], picture.colour[2], picture.last}) fill(sum, 0.0F);
     }
+    fill(block.inner, 1.0F);
   }
   Batch batch;
   std::uint32_t first = begin;
@@ -280,26 +271,18 @@ void forward_tile(const SplatInput& in, const SplatImages& out, const SplatScrat
       of_parts |= part_of[kInner];
       if ((part_of[kFull] | of_parts) == 0) continue;
       ForwardBlock& block = blocks[b];
-      for (int part = 0; part < kParts; ++part) {
+      for (int part = 0; part < kParts; part += kJoint) {
         const int at = part * kWidth;
+        const Pixels pixels = pixels_of(tile, b, part);
         if (!in.with_components) {
-          blend_full<false>(batch, here, tile, b, part, block);
+          blend<true, false>(batch, here, pixels, at, block);
           continue;
         }
-        std::uint64_t left = here;
-        if (part_of[kFull] != 0) {
-          left = blend_full<true>(batch, here, tile, b, part, block);
-          for (int c = 0; c < kComponents; ++c)
-            if (const std::uint64_t bits = here & ~left & batch.of_component[c]; bits != 0)
-              add_weights(batch, bits, at, block.sums[1 + c][4]);
-        }
-        keep_alphas(batch, left & of_parts, tile, b, part);
-        for (int c = 0; c < kComponents; ++c)
-          if (part_of[1 + c] != 0) blend_component(batch, part_of[1 + c], at, block.t[1 + c], block.sums[1 + c]);
-        if (part_of[kInner] != 0) blend_inner(batch, part_of[kInner], at, block);
+        const std::uint64_t left = part_of[kFull] != 0 ? blend<true, true>(batch, here, pixels, at, block) : here;
+        blend<false, true>(batch, left & of_parts, pixels, at, block);
       }
       for (int o = 0; o < kOutputs; ++o)
-        if (part_of[o] != 0 && !any_live(block.t[o])) live[o] &= ~(1U << b);
+        if (part_of[o] != 0 && !any_live(o == kInner ? block.inner : block.pictures[o].t)) live[o] &= ~(1U << b);
     }
   }
   s.tile_stop[static_cast<std::size_t>(tile_index)] = std::min(first, end);
@@ -308,7 +291,7 @@ void forward_tile(const SplatInput& in, const SplatImages& out, const SplatScrat
   if (!in.with_components) return;
   float* inner = plane_at(out.inner_alpha, 0, in, tile);
   if (drawn[kInner])
-    store_plane(inner, in, tile, blocks[0].inner);
+    store_alpha(inner, in, tile, blocks[0].inner);
   else
     fill_plane(inner, in, tile, 0.0F);
 }
