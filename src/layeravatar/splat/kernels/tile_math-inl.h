@@ -32,21 +32,34 @@ HWY_INLINE void fill(float* block, float v) {
   for (int at = 0; at < kBlockPixels; at += kWidth) hn::Store(set(v), kLanes, block + at);
 }
 
-// 2^x for -100 <= x <= 0 with relative error below 1.8e-7; 2^-100 below that, 0 above 0.
-HWY_INLINE V exp2_not_above_one(V x) {
+// 2^x for -100 <= x <= 0 with relative error below 1.8e-7; 2^-100 below that, 0 above 0. Several at a time, step by step: one
+// alone is a chain of instructions that wait for each other.
+template <int kCount>
+HWY_INLINE void exp2_not_above_one(V (&x)[kCount]) {
   const hn::RebindToSigned<Lanes> integers;
   const V magic = set(12582912.0F);  // rounds to whole numbers, which then stand in the lowest bits
-  const V limited = hn::Max(x, set(-100.0F));
-  const V whole = hn::Add(limited, magic);
-  const V f = hn::Sub(limited, hn::Sub(whole, magic));
-  V p = set(1.326472615e-03F);  // least largest relative error on [-1/2, 1/2] with p(0) = 1
-  p = hn::MulAdd(p, f, set(9.671512991e-03F));
-  p = hn::MulAdd(p, f, set(5.550733581e-02F));
-  p = hn::MulAdd(p, f, set(2.402224243e-01F));
-  p = hn::MulAdd(p, f, set(6.931470037e-01F));
-  p = hn::MulAdd(p, f, set(1.0F));
-  const auto bits = hn::Add(hn::BitCast(integers, p), hn::ShiftLeft<23>(hn::BitCast(integers, whole)));
-  return hn::IfThenZeroElse(hn::Gt(x, hn::Zero(kLanes)), hn::BitCast(kLanes, bits));
+  V whole[kCount], f[kCount], p[kCount];
+#pragma GCC unroll 4
+  for (int k = 0; k < kCount; ++k) {
+    const V limited = hn::Max(x[k], set(-100.0F));
+    whole[k] = hn::Add(limited, magic);
+    f[k] = hn::Sub(limited, hn::Sub(whole[k], magic));
+    p[k] = set(1.326472615e-03F);  // least largest relative error on [-1/2, 1/2] with p(0) = 1
+  }
+  const auto times_f_plus = [&](float coefficient) HWY_ATTR {
+#pragma GCC unroll 4
+    for (int k = 0; k < kCount; ++k) p[k] = hn::MulAdd(p[k], f[k], set(coefficient));
+  };
+  times_f_plus(9.671512991e-03F);
+  times_f_plus(5.550733581e-02F);
+  times_f_plus(2.402224243e-01F);
+  times_f_plus(6.931470037e-01F);
+  times_f_plus(1.0F);
+#pragma GCC unroll 4
+  for (int k = 0; k < kCount; ++k) {
+    const auto bits = hn::Add(hn::BitCast(integers, p[k]), hn::ShiftLeft<23>(hn::BitCast(integers, whole[k])));
+    x[k] = hn::IfThenZeroElse(hn::Gt(x[k], hn::Zero(kLanes)), hn::BitCast(kLanes, bits));
+  }
 }
 
 // Vectors of a block that are worked at together: two where they hold whole rows, whose dx is the same.
@@ -69,12 +82,11 @@ HWY_INLINE Offsets offsets_of(const ProjectedSplat& s, const Pixels& pixels) {
   return o;
 }
 
-// The Gaussian's values; 0 where the exponent is positive.
-HWY_INLINE void gaussian_of(const ProjectedSplat& s, const Offsets& o, V (&out)[kJoint]) {
+// The Gaussians are 2^these.
+HWY_INLINE void exponents_of(const ProjectedSplat& s, const Offsets& o, V* out) {
   const V along_x = hn::Mul(hn::Mul(set(s.exponent_xx), o.dx), o.dx), across = hn::Mul(set(s.exponent_xy), o.dx);
 #pragma GCC unroll 2
-  for (int p = 0; p < kJoint; ++p)
-    out[p] = exp2_not_above_one(hn::MulAdd(hn::MulAdd(set(s.exponent_yy), o.dy[p], across), o.dy[p], along_x));
+  for (int p = 0; p < kJoint; ++p) out[p] = hn::MulAdd(hn::MulAdd(set(s.exponent_yy), o.dy[p], across), o.dy[p], along_x);
 }
 
 // Limited to 0.99; 0 below 1/255.

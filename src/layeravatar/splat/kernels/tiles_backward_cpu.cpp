@@ -142,7 +142,8 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b
   const Offsets offset = offsets_of(s, pixels_of(tile, b, part));
   const V one = set(1.0F);
   V gaussian[kJoint];
-  gaussian_of(s, offset, gaussian);
+  exponents_of(s, offset, gaussian);
+  exp2_not_above_one(gaussian);
 #pragma GCC unroll 2
   for (int p = 0; p < kJoint; ++p) {
     const int at = (part + p) * kWidth;

@@ -28,10 +28,11 @@ struct ForwardBlock {
   HWY_ALIGN float inner[kBlockPixels];  // transmittance
 };
 
+// After the last splat stands one that draws nothing.
 struct Batch {
-  const ProjectedSplat* splats[kBatch];
-  std::uint8_t picture[kBatch];
-  float body[kBatch];  // 1 where it belongs to the body, else 0
+  const ProjectedSplat* splats[kBatch + 1];
+  std::uint8_t picture[kBatch + 1];
+  float body[kBatch + 1];  // 1 where it belongs to the body, else 0
   std::uint64_t of_block[kBlocks];
   std::uint64_t of_component[kComponents];
 };
@@ -71,10 +72,13 @@ HWY_INLINE void load_batch(const SplatScratch& s, const TilePlace& tile, std::ui
     if (pair.component < kComponents) batch.of_component[pair.component] |= std::uint64_t{1} << j;
   }
   for (int j = count; j < kBatch; ++j) blocks[j] = 0;
+  static constexpr ProjectedSplat kNothing{};
+  batch.splats[kBatch] = &kNothing, batch.picture[kBatch] = kImages, batch.body[kBatch] = 0;
   turn_round(blocks, batch.of_block);
 }
 
-constexpr unsigned kLook = 4;  // splats between looks at whether the full image has stopped
+constexpr int kAtOnce = 2;    // splats whose Gaussians are worked at together
+constexpr unsigned kLook = 2;  // times that, between looks at whether the full image has stopped
 
 HWY_INLINE bool all_stopped(const V (&t)[kJoint]) {
   V most = t[0];
@@ -101,26 +105,34 @@ HWY_INLINE std::uint64_t blend(const Batch& batch, std::uint64_t bits, const Pix
   if (kToFull) load(full.t + at, t), load(full.colour[0] + at, r), load(full.colour[1] + at, g), load(full.colour[2] + at, b), load(full.last + at, depth);
   if (kToParts) load(out.inner + at, inner);
   for (unsigned seen = 1; bits != 0; ++seen) {
-    const int j = std::countr_zero(bits);
-    bits &= bits - 1;
-    const ProjectedSplat& s = *batch.splats[j];
-    V gaussian[kJoint], alpha[kJoint], weight[kJoint];
-    gaussian_of(s, offsets_of(s, pixels), gaussian);
-    const V red = set(s.r), green = set(s.g), blue = set(s.b);
+    int each[kAtOnce];
+    V gaussians[kAtOnce * kJoint];
 #pragma GCC unroll 2
-    for (int p = 0; p < kJoint; ++p) alpha[p] = limit_alpha(hn::Mul(set(s.opacity), gaussian[p]));
-    if (kToFull)
+    for (int q = 0; q < kAtOnce; ++q, bits &= bits - 1) {
+      each[q] = std::countr_zero(bits);  // kBatch where none is left
+      const ProjectedSplat& s = *batch.splats[each[q]];
+      exponents_of(s, offsets_of(s, pixels), gaussians + q * kJoint);
+    }
+    exp2_not_above_one(gaussians);
 #pragma GCC unroll 2
-      for (int p = 0; p < kJoint; ++p) {
-        weight[p] = weigh(alpha[p], t[p]);
-        r[p] = hn::MulAdd(weight[p], red, r[p]);
-        g[p] = hn::MulAdd(weight[p], green, g[p]);
-        b[p] = hn::MulAdd(weight[p], blue, b[p]);
-        depth[p] = hn::MulAdd(weight[p], set(s.depth), depth[p]);
-      }
-    if (kToParts) {
-      Picture& own = out.pictures[batch.picture[j]];
-      const V body = set(batch.body[j]);
+    for (int q = 0; q < kAtOnce; ++q) {
+      const ProjectedSplat& s = *batch.splats[each[q]];
+      V alpha[kJoint], weight[kJoint];
+      const V red = set(s.r), green = set(s.g), blue = set(s.b);
+#pragma GCC unroll 2
+      for (int p = 0; p < kJoint; ++p) alpha[p] = limit_alpha(hn::Mul(set(s.opacity), gaussians[q * kJoint + p]));
+      if (kToFull)
+#pragma GCC unroll 2
+        for (int p = 0; p < kJoint; ++p) {
+          weight[p] = weigh(alpha[p], t[p]);
+          r[p] = hn::MulAdd(weight[p], red, r[p]);
+          g[p] = hn::MulAdd(weight[p], green, g[p]);
+          b[p] = hn::MulAdd(weight[p], blue, b[p]);
+          depth[p] = hn::MulAdd(weight[p], set(s.depth), depth[p]);
+        }
+      if (!kToParts) continue;
+      Picture& own = out.pictures[batch.picture[each[q]]];
+      const V body = set(batch.body[each[q]]);
 #pragma GCC unroll 2
       for (int p = 0; p < kJoint; ++p) {
         const int to = at + p * kWidth;
@@ -131,7 +143,7 @@ HWY_INLINE std::uint64_t blend(const Batch& batch, std::uint64_t bits, const Pix
         hn::Store(hn::MulAdd(own_weight, green, hn::Load(kLanes, own.colour[1] + to)), kLanes, own.colour[1] + to);
         hn::Store(hn::MulAdd(own_weight, blue, hn::Load(kLanes, own.colour[2] + to)), kLanes, own.colour[2] + to);
         if (kToFull) hn::Store(hn::Add(weight[p], hn::Load(kLanes, own.last + to)), kLanes, own.last + to);
-        weigh(limit_alpha(hn::Mul(body, gaussian[p])), inner[p]);
+        weigh(limit_alpha(hn::Mul(body, gaussians[q * kJoint + p])), inner[p]);
       }
     }
     if (kToFull && seen % kLook == 0 && all_stopped(t)) break;
