@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <deque>
 #include <iterator>
@@ -47,24 +49,46 @@ std::size_t rounded(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-void* allocate(std::size_t size) {
-  const std::size_t alignment = size >= kHugePage ? kHugePage : kLine;
-  void* const block = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-  if (block == nullptr) throw std::bad_alloc();
+// Blocks of whole large pages do not come from the heap: what lies there has small pages already.
+bool mapped(std::size_t size) { return kReuse && size >= kHugePage; }
+
+std::size_t whole_pages(std::size_t size) { return (size + kHugePage - 1) / kHugePage * kHugePage; }
+
+void* map(std::size_t size) {
+  const std::size_t wanted = whole_pages(size), taken = wanted + kHugePage;
+  void* const all = ::mmap(nullptr, taken, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (all == MAP_FAILED) throw std::bad_alloc();
+  const auto begin = reinterpret_cast<std::uintptr_t>(all);
+  const std::size_t before = (kHugePage - begin % kHugePage) % kHugePage, after = kHugePage - before;
+  auto* const block = static_cast<std::byte*>(all) + before;
+  if (before > 0) ::munmap(all, before);
+  if (after > 0) ::munmap(block + wanted, after);
 #ifdef MADV_HUGEPAGE
-  if (size >= kHugePage) madvise(block, size, MADV_HUGEPAGE);  // advice: where it is not taken nothing changes
+  ::madvise(block, wanted, MADV_HUGEPAGE);  // advice: where it is not taken nothing changes
 #endif
   return block;
 }
 
+void* allocate(std::size_t size) {
+  if (mapped(size)) return map(size);
+  void* const block = std::aligned_alloc(kLine, size);
+  if (block == nullptr) throw std::bad_alloc();
+  return block;
+}
+
+void release(void* block, std::size_t size) {
+  if (mapped(size)) ::munmap(block, whole_pages(size));
+  else std::free(block);
+}
+
 void give_back(void* block, std::size_t size) {
-  if (!kReuse || size < kLeast || size > kMostKept) return std::free(block);
+  if (!kReuse || size < kLeast || size > kMostKept) return release(block, size);
   Pool& p = pool();
   const std::lock_guard lock(p.guard);
   p.waiting.push_back({size, block});
   for (p.kept += size; p.kept > kMostKept; p.waiting.pop_front()) {  // what nobody has wanted for longest
     p.kept -= p.waiting.front().size;
-    std::free(p.waiting.front().memory);
+    release(p.waiting.front().memory, p.waiting.front().size);
   }
 }
 
