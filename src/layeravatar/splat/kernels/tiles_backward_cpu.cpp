@@ -134,22 +134,42 @@ struct Sums {
   V x, y, xx, xy, yy, opacity, depth, r, g, b;
 };
 
+// The Gaussian in the blocks `left`, two at a time.
+HWY_INLINE void fill_gaussians(const ProjectedSplat& s, const TilePlace& tile, std::uint32_t left, float (*out)[kBlockPixels]) {
+  while (left != 0) {
+    const int first = std::countr_zero(left);
+    left &= left - 1;
+    const int second = left == 0 ? first : std::countr_zero(left);
+    left &= left - 1;
+    for (int part = 0; part < kParts; part += kJoint) {
+      V values[2 * kJoint];
+      exponents_of(s, offsets_of(s, pixels_of(tile, first, part)), values);
+      exponents_of(s, offsets_of(s, pixels_of(tile, second, part)), values + kJoint);
+      exp2_not_above_one(values);
+#pragma GCC unroll 2
+      for (int p = 0; p < kJoint; ++p) {
+        hn::Store(values[p], kLanes, out[first] + (part + p) * kWidth);
+        hn::Store(values[kJoint + p], kLanes, out[second] + (part + p) * kWidth);
+      }
+    }
+  }
+}
+
 // Adds one splat's gradient at kJoint vectors of pixels, through the full image, output `own` of its component and the
 // inner body, as far as they go on.
 template <bool kToFull, bool kToOwn, bool kToInner>
-HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b, int part, BackwardBlock& block, int own,
-                           Sums& sum) {
-  const Offsets offset = offsets_of(s, pixels_of(tile, b, part));
+HWY_INLINE void add_pixels(const ProjectedSplat& s, const Pixels& pixels, const float* gaussians, int from, BackwardBlock& block,
+                           int own, Sums& sum) {
+  const Offsets offset = offsets_of(s, pixels);
   const V one = set(1.0F);
-  V gaussian[kJoint];
-  exponents_of(s, offset, gaussian);
-  exp2_not_above_one(gaussian);
+  V v[kJoint];
 #pragma GCC unroll 2
   for (int p = 0; p < kJoint; ++p) {
-    const int at = (part + p) * kWidth;
+    const int at = from + p * kWidth;
+    const V gaussian = hn::Load(kLanes, gaussians + at);
     V by_exponent = hn::Zero(kLanes), weight;
     if (kToFull || kToOwn) {
-      const V alpha = limit_alpha(hn::Mul(set(s.opacity), gaussian[p]));
+      const V alpha = limit_alpha(hn::Mul(set(s.opacity), gaussian));
       const V inverse_rest = reciprocal(hn::Sub(one, alpha));
       V by_alpha = hn::Zero(kLanes);
       const auto image = [&](int o) HWY_ATTR {
@@ -170,32 +190,39 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const TilePlace& tile, int b
         sum.depth = hn::MulAdd(weight, hn::Load(kLanes, block.depth + at), sum.depth);
       }
       if (kToOwn) image(own);
-      sum.opacity = hn::MulAdd(gaussian[p], by_alpha, sum.opacity);
+      sum.opacity = hn::MulAdd(gaussian, by_alpha, sum.opacity);
       by_exponent = hn::Mul(set(s.opacity), by_alpha);
     }
     if (kToInner) {
-      const V alpha = limit_alpha(gaussian[p]);
+      const V alpha = limit_alpha(gaussian);
       const V value = hn::Load(kLanes, block.alpha[kInner] + at);
       by_exponent = hn::Add(by_exponent, alpha_gradient(alpha, reciprocal(hn::Sub(one, alpha)), value,
                                                         block.t[kInner] + at, block.rest[kInner] + at, weight));
     }
-    const V v = hn::Mul(gaussian[p], by_exponent);
-    const V v_dx = hn::Mul(v, offset.dx), v_dy = hn::Mul(v, offset.dy[p]);
-    sum.x = hn::Add(sum.x, v_dx);
-    sum.y = hn::Add(sum.y, v_dy);
-    sum.xx = hn::MulAdd(v_dx, offset.dx, sum.xx);
-    sum.xy = hn::MulAdd(v_dx, offset.dy[p], sum.xy);
-    sum.yy = hn::MulAdd(v_dy, offset.dy[p], sum.yy);
+    v[p] = hn::Mul(gaussian, by_exponent);
   }
+  V v_sum = v[0], v_dy = hn::Mul(v[0], offset.dy[0]);
+  sum.yy = hn::MulAdd(v_dy, offset.dy[0], sum.yy);
+  if (kJoint == 2) {
+    const V second = hn::Mul(v[kJoint - 1], offset.dy[kJoint - 1]);
+    sum.yy = hn::MulAdd(second, offset.dy[kJoint - 1], sum.yy);
+    v_sum = hn::Add(v_sum, v[kJoint - 1]);
+    v_dy = hn::Add(v_dy, second);
+  }
+  const V v_dx = hn::Mul(v_sum, offset.dx);
+  sum.x = hn::Add(sum.x, v_dx);
+  sum.y = hn::Add(sum.y, v_dy);
+  sum.xx = hn::MulAdd(v_dx, offset.dx, sum.xx);
+  sum.xy = hn::MulAdd(v_dy, offset.dx, sum.xy);
 }
 
 template <bool kToFull, bool kToOwn, bool kToInner>
-HWY_INLINE void add_blocks(const ProjectedSplat& s, const TilePlace& tile, std::uint32_t blocks_left, BackwardBlock* blocks,
-                           int own, Sums& sum) {
-  for (; blocks_left != 0; blocks_left &= blocks_left - 1) {
-    const int b = std::countr_zero(blocks_left);
+HWY_INLINE void add_blocks(const ProjectedSplat& s, const TilePlace& tile, std::uint32_t left, const float (*gaussians)[kBlockPixels],
+                           BackwardBlock* blocks, int own, Sums& sum) {
+  for (; left != 0; left &= left - 1) {
+    const int b = std::countr_zero(left);
     for (int part = 0; part < kParts; part += kJoint)
-      add_pixels<kToFull, kToOwn, kToInner>(s, tile, b, part, blocks[b], own, sum);
+      add_pixels<kToFull, kToOwn, kToInner>(s, pixels_of(tile, b, part), gaussians[b], part * kWidth, blocks[b], own, sum);
   }
 }
 
@@ -236,16 +263,18 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
     place_of_pair(pair.splat) = touched == 0 ? SplatSums::kNone : at;
     if (touched == 0) continue;
     const V zero = hn::Zero(kLanes);
+    HWY_ALIGN float gaussians[kBlocks][kBlockPixels];
+    fill_gaussians(splat, tile, touched, gaussians);
     Sums sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
     const std::uint32_t with_full = touched & live[kFull], alone = touched & ~live[kFull];
-    add_blocks<true, false, false>(splat, tile, with_full & ~live_own & ~live_inner, blocks, own, sum);
-    add_blocks<true, true, false>(splat, tile, with_full & live_own & ~live_inner, blocks, own, sum);
-    add_blocks<false, true, false>(splat, tile, alone & live_own & ~live_inner, blocks, own, sum);
+    add_blocks<true, false, false>(splat, tile, with_full & ~live_own & ~live_inner, gaussians, blocks, own, sum);
+    add_blocks<true, true, false>(splat, tile, with_full & live_own & ~live_inner, gaussians, blocks, own, sum);
+    add_blocks<false, true, false>(splat, tile, alone & live_own & ~live_inner, gaussians, blocks, own, sum);
     if (live_inner != 0) {
-      add_blocks<true, false, true>(splat, tile, with_full & ~live_own & live_inner, blocks, own, sum);
-      add_blocks<true, true, true>(splat, tile, with_full & live_own & live_inner, blocks, own, sum);
-      add_blocks<false, true, true>(splat, tile, alone & live_own & live_inner, blocks, own, sum);
-      add_blocks<false, false, true>(splat, tile, alone & ~live_own & live_inner, blocks, own, sum);
+      add_blocks<true, false, true>(splat, tile, with_full & ~live_own & live_inner, gaussians, blocks, own, sum);
+      add_blocks<true, true, true>(splat, tile, with_full & live_own & live_inner, gaussians, blocks, own, sum);
+      add_blocks<false, true, true>(splat, tile, alone & live_own & live_inner, gaussians, blocks, own, sum);
+      add_blocks<false, false, true>(splat, tile, alone & ~live_own & live_inner, gaussians, blocks, own, sum);
     }
     SlotGradient& slot = sums.of_pair[at];
     store_sums(sum.x, sum.y, sum.xx, sum.xy, &slot.x);
