@@ -157,7 +157,7 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
       std::uint32_t* bin = bins + std::int64_t{p.y0} * scratch.tiles_x + p.x0;
       std::int64_t left = width;
       for (std::int64_t done = 0; done < count; ++done) {
-        visit(*bin, SplatPair{keys[k].index, 0, p.component});
+        visit(*bin, SplatPair{keys[k].index, p.first_slot + static_cast<std::uint32_t>(done), 0, p.component});
         const bool row_ends = --left == 0;
         bin += row_ends ? scratch.tiles_x - width + 1 : 1;
         left = row_ends ? width : left;

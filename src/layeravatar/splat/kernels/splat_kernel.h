@@ -66,7 +66,7 @@ struct SplatTiles {
 
 /// One splat in the list of one tile.
 struct SplatPair {
-  std::uint32_t splat;
+  std::uint32_t splat, slot;
   std::uint16_t blocks;  // 4 x 4 pixel blocks that it can reach: bit 4 * column + row
   std::uint8_t component;
 };

@@ -159,7 +159,7 @@ HWY_INLINE void fill_gaussians(const ProjectedSplat& s, const TilePlace& tile, s
 // inner body, as far as they go on.
 template <bool kToFull, bool kToOwn, bool kToInner>
 HWY_INLINE void add_pixels(const ProjectedSplat& s, const Pixels& pixels, const float* gaussians, int from, BackwardBlock& block,
-                           int own, Sums& sum) {
+                           int own, bool by_depth, Sums& sum) {
   const Offsets offset = offsets_of(s, pixels);
   const V one = set(1.0F);
   V v[kJoint];
@@ -178,7 +178,7 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const Pixels& pixels, const 
         V value = hn::MulAdd(set(s.r), r, hn::Load(kLanes, block.alpha[o] + at));
         value = hn::MulAdd(set(s.g), g, value);
         value = hn::MulAdd(set(s.b), blue, value);
-        if (o == kFull) value = hn::MulAdd(set(s.depth), hn::Load(kLanes, block.depth + at), value);
+        if (o == kFull && by_depth) value = hn::MulAdd(set(s.depth), hn::Load(kLanes, block.depth + at), value);
         by_alpha =
             hn::Add(by_alpha, alpha_gradient(alpha, inverse_rest, value, block.t[o] + at, block.rest[o] + at, weight));
         sum.r = hn::MulAdd(weight, r, sum.r);
@@ -187,7 +187,7 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const Pixels& pixels, const 
       };
       if (kToFull) {
         image(kFull);
-        sum.depth = hn::MulAdd(weight, hn::Load(kLanes, block.depth + at), sum.depth);
+        if (by_depth) sum.depth = hn::MulAdd(weight, hn::Load(kLanes, block.depth + at), sum.depth);
       }
       if (kToOwn) image(own);
       sum.opacity = hn::MulAdd(gaussian, by_alpha, sum.opacity);
@@ -218,11 +218,11 @@ HWY_INLINE void add_pixels(const ProjectedSplat& s, const Pixels& pixels, const 
 
 template <bool kToFull, bool kToOwn, bool kToInner>
 HWY_INLINE void add_blocks(const ProjectedSplat& s, const TilePlace& tile, std::uint32_t left, const float (*gaussians)[kBlockPixels],
-                           BackwardBlock* blocks, int own, Sums& sum) {
+                           BackwardBlock* blocks, int own, bool by_depth, Sums& sum) {
   for (; left != 0; left &= left - 1) {
     const int b = std::countr_zero(left);
     for (int part = 0; part < kParts; part += kJoint)
-      add_pixels<kToFull, kToOwn, kToInner>(s, pixels_of(tile, b, part), gaussians[b], part * kWidth, blocks[b], own, sum);
+      add_pixels<kToFull, kToOwn, kToInner>(s, pixels_of(tile, b, part), gaussians[b], part * kWidth, blocks[b], own, by_depth, sum);
   }
 }
 
@@ -240,17 +240,13 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
   std::uint32_t live[kOutputs];  // blocks in which an output goes on
   for (int o = 0; o < kOutputs; ++o)
     live[o] = drawn[o] && load_output(in, images, grad, tile, blocks, o) ? (1U << kBlocks) - 1 : 0;
-  const auto place_of_pair = [&](std::uint32_t splat_index) HWY_ATTR -> std::uint32_t& {
-    const SplatTiles& p = s.places[splat_index];
-    const int row = tile.y / kTile - p.y0, column = tile.x / kTile - p.x0;
-    return sums.place[p.first_slot + static_cast<std::uint32_t>(row * (p.x1 - p.x0) + column)];
-  };
+  const bool by_depth = grad.depth != nullptr;
   const std::uint32_t stop = s.tile_stop[static_cast<std::size_t>(tile_index)];
-  for (std::uint32_t at = stop; at < end; ++at) place_of_pair(s.pairs[at].splat) = SplatSums::kNone;
+  for (std::uint32_t at = stop; at < end; ++at) sums.place[s.pairs[at].slot] = SplatSums::kNone;
   for (std::uint32_t at = begin; at < stop; ++at) {
-    const std::uint32_t ahead = s.pairs[std::min(at + kAhead, stop - 1)].splat;
-    hwy::Prefetch(&s.splats[ahead]);
-    hwy::Prefetch(&s.places[ahead]);
+    const SplatPair& ahead = s.pairs[std::min(at + kAhead, stop - 1)];
+    hwy::Prefetch(&s.splats[ahead.splat]);
+    hwy::Prefetch(&sums.place[ahead.slot]);
     if ((at - begin) % kRefresh == kRefresh - 1)
       for (int o = 0; o < kOutputs; ++o)
         for (std::uint32_t left = live[o]; left != 0; left &= left - 1)
@@ -260,21 +256,21 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
     const int own = pair.component < kComponents ? pair.component + 1 : kFull;
     const std::uint32_t live_inner = own == 1 ? live[kInner] : 0, live_own = own == kFull ? 0 : live[own];
     const std::uint32_t touched = pair.blocks & (live[kFull] | live_own | live_inner);
-    place_of_pair(pair.splat) = touched == 0 ? SplatSums::kNone : at;
+    sums.place[pair.slot] = touched == 0 ? SplatSums::kNone : at;
     if (touched == 0) continue;
     const V zero = hn::Zero(kLanes);
     HWY_ALIGN float gaussians[kBlocks][kBlockPixels];
     fill_gaussians(splat, tile, touched, gaussians);
     Sums sum = {zero, zero, zero, zero, zero, zero, zero, zero, zero, zero};
     const std::uint32_t with_full = touched & live[kFull], alone = touched & ~live[kFull];
-    add_blocks<true, false, false>(splat, tile, with_full & ~live_own & ~live_inner, gaussians, blocks, own, sum);
-    add_blocks<true, true, false>(splat, tile, with_full & live_own & ~live_inner, gaussians, blocks, own, sum);
-    add_blocks<false, true, false>(splat, tile, alone & live_own & ~live_inner, gaussians, blocks, own, sum);
+    add_blocks<true, false, false>(splat, tile, with_full & ~live_own & ~live_inner, gaussians, blocks, own, by_depth, sum);
+    add_blocks<true, true, false>(splat, tile, with_full & live_own & ~live_inner, gaussians, blocks, own, by_depth, sum);
+    add_blocks<false, true, false>(splat, tile, alone & live_own & ~live_inner, gaussians, blocks, own, by_depth, sum);
     if (live_inner != 0) {
-      add_blocks<true, false, true>(splat, tile, with_full & ~live_own & live_inner, gaussians, blocks, own, sum);
-      add_blocks<true, true, true>(splat, tile, with_full & live_own & live_inner, gaussians, blocks, own, sum);
-      add_blocks<false, true, true>(splat, tile, alone & live_own & live_inner, gaussians, blocks, own, sum);
-      add_blocks<false, false, true>(splat, tile, alone & ~live_own & live_inner, gaussians, blocks, own, sum);
+      add_blocks<true, false, true>(splat, tile, with_full & ~live_own & live_inner, gaussians, blocks, own, by_depth, sum);
+      add_blocks<true, true, true>(splat, tile, with_full & live_own & live_inner, gaussians, blocks, own, by_depth, sum);
+      add_blocks<false, true, true>(splat, tile, alone & live_own & live_inner, gaussians, blocks, own, by_depth, sum);
+      add_blocks<false, false, true>(splat, tile, alone & ~live_own & live_inner, gaussians, blocks, own, by_depth, sum);
     }
     SlotGradient& slot = sums.of_pair[at];
     store_sums(sum.x, sum.y, sum.xx, sum.xy, &slot.x);
