@@ -35,6 +35,7 @@ struct Batch {
   float body[kBatch + 1];  // 1 where it belongs to the body, else 0
   std::uint64_t of_block[kBlocks];
   std::uint64_t of_component[kComponents];
+  HWY_ALIGN float gaussians[kBatch + 1][kBlockPixels];  // of one block
 };
 
 // of_block[b] gets bit j where blocks[j] has bit b.
@@ -77,8 +78,7 @@ HWY_INLINE void load_batch(const SplatScratch& s, const TilePlace& tile, std::ui
   turn_round(blocks, batch.of_block);
 }
 
-constexpr int kAtOnce = 2;    // splats whose Gaussians are worked at together
-constexpr unsigned kLook = 2;  // times that, between looks at whether the full image has stopped
+constexpr unsigned kLook = 4;  // splats between looks at whether the full image has stopped
 
 HWY_INLINE bool all_stopped(const V (&t)[kJoint]) {
   V most = t[0];
@@ -96,43 +96,52 @@ HWY_INLINE void store(const V (&from)[kJoint], float* to) {
   for (int p = 0; p < kJoint; ++p) hn::Store(from[p], kLanes, to + p * kWidth);
 }
 
+// The Gaussians of the splats `bits`, two at a time.
+HWY_INLINE void fill_gaussians(Batch& batch, std::uint64_t bits, const Pixels& pixels, int at) {
+  while (bits != 0) {
+    V values[2 * kJoint];
+    int each[2];
+#pragma GCC unroll 2
+    for (int q = 0; q < 2; ++q, bits &= bits - 1) {
+      each[q] = std::countr_zero(bits);  // kBatch where none is left
+      const ProjectedSplat& s = *batch.splats[each[q]];
+      exponents_of(s, offsets_of(s, pixels), values + q * kJoint);
+    }
+    exp2_not_above_one(values);
+#pragma GCC unroll 4
+    for (int k = 0; k < 2 * kJoint; ++k) hn::Store(values[k], kLanes, batch.gaussians[each[k / kJoint]] + at + k % kJoint * kWidth);
+  }
+}
+
 // Adds the splats `bits` at kJoint vectors of pixels: to the full image until that stops, and to each one's component and the
 // inner body (the body at opacity 1) as if the others were not there. Returns those left.
 template <bool kToFull, bool kToParts>
-HWY_INLINE std::uint64_t blend(const Batch& batch, std::uint64_t bits, const Pixels& pixels, int at, ForwardBlock& out) {
+HWY_INLINE std::uint64_t blend(const Batch& batch, std::uint64_t bits, int at, ForwardBlock& out) {
   Picture& full = out.pictures[kFull];
   V t[kJoint], r[kJoint], g[kJoint], b[kJoint], depth[kJoint], inner[kJoint];
   if (kToFull) load(full.t + at, t), load(full.colour[0] + at, r), load(full.colour[1] + at, g), load(full.colour[2] + at, b), load(full.last + at, depth);
   if (kToParts) load(out.inner + at, inner);
   for (unsigned seen = 1; bits != 0; ++seen) {
-    int each[kAtOnce];
-    V gaussians[kAtOnce * kJoint];
+    const int j = std::countr_zero(bits);
+    bits &= bits - 1;
+    const ProjectedSplat& s = *batch.splats[j];
+    V gaussian[kJoint], alpha[kJoint], weight[kJoint];
+    load(batch.gaussians[j] + at, gaussian);
+    const V red = set(s.r), green = set(s.g), blue = set(s.b);
 #pragma GCC unroll 2
-    for (int q = 0; q < kAtOnce; ++q, bits &= bits - 1) {
-      each[q] = std::countr_zero(bits);  // kBatch where none is left
-      const ProjectedSplat& s = *batch.splats[each[q]];
-      exponents_of(s, offsets_of(s, pixels), gaussians + q * kJoint);
-    }
-    exp2_not_above_one(gaussians);
+    for (int p = 0; p < kJoint; ++p) alpha[p] = limit_alpha(hn::Mul(set(s.opacity), gaussian[p]));
+    if (kToFull)
 #pragma GCC unroll 2
-    for (int q = 0; q < kAtOnce; ++q) {
-      const ProjectedSplat& s = *batch.splats[each[q]];
-      V alpha[kJoint], weight[kJoint];
-      const V red = set(s.r), green = set(s.g), blue = set(s.b);
-#pragma GCC unroll 2
-      for (int p = 0; p < kJoint; ++p) alpha[p] = limit_alpha(hn::Mul(set(s.opacity), gaussians[q * kJoint + p]));
-      if (kToFull)
-#pragma GCC unroll 2
-        for (int p = 0; p < kJoint; ++p) {
-          weight[p] = weigh(alpha[p], t[p]);
-          r[p] = hn::MulAdd(weight[p], red, r[p]);
-          g[p] = hn::MulAdd(weight[p], green, g[p]);
-          b[p] = hn::MulAdd(weight[p], blue, b[p]);
-          depth[p] = hn::MulAdd(weight[p], set(s.depth), depth[p]);
-        }
-      if (!kToParts) continue;
-      Picture& own = out.pictures[batch.picture[each[q]]];
-      const V body = set(batch.body[each[q]]);
+      for (int p = 0; p < kJoint; ++p) {
+        weight[p] = weigh(alpha[p], t[p]);
+        r[p] = hn::MulAdd(weight[p], red, r[p]);
+        g[p] = hn::MulAdd(weight[p], green, g[p]);
+        b[p] = hn::MulAdd(weight[p], blue, b[p]);
+        depth[p] = hn::MulAdd(weight[p], set(s.depth), depth[p]);
+      }
+    if (kToParts) {
+      Picture& own = out.pictures[batch.picture[j]];
+      const V body = set(batch.body[j]);
 #pragma GCC unroll 2
       for (int p = 0; p < kJoint; ++p) {
         const int to = at + p * kWidth;
@@ -143,7 +152,7 @@ HWY_INLINE std::uint64_t blend(const Batch& batch, std::uint64_t bits, const Pix
         hn::Store(hn::MulAdd(own_weight, green, hn::Load(kLanes, own.colour[1] + to)), kLanes, own.colour[1] + to);
         hn::Store(hn::MulAdd(own_weight, blue, hn::Load(kLanes, own.colour[2] + to)), kLanes, own.colour[2] + to);
         if (kToFull) hn::Store(hn::Add(weight[p], hn::Load(kLanes, own.last + to)), kLanes, own.last + to);
-        weigh(limit_alpha(hn::Mul(body, gaussians[q * kJoint + p])), inner[p]);
+        weigh(limit_alpha(hn::Mul(body, gaussian[p])), inner[p]);
       }
     }
     if (kToFull && seen % kLook == 0 && all_stopped(t)) break;
@@ -286,12 +295,13 @@ void forward_tile(const SplatInput& in, const SplatImages& out, const SplatScrat
       for (int part = 0; part < kParts; part += kJoint) {
         const int at = part * kWidth;
         const Pixels pixels = pixels_of(tile, b, part);
+        fill_gaussians(batch, part_of[kFull] | of_parts, pixels, at);
         if (!in.with_components) {
-          blend<true, false>(batch, here, pixels, at, block);
+          blend<true, false>(batch, here, at, block);
           continue;
         }
-        const std::uint64_t left = part_of[kFull] != 0 ? blend<true, true>(batch, here, pixels, at, block) : here;
-        blend<false, true>(batch, left & of_parts, pixels, at, block);
+        const std::uint64_t left = part_of[kFull] != 0 ? blend<true, true>(batch, here, at, block) : here;
+        blend<false, true>(batch, left & of_parts, at, block);
       }
       for (int o = 0; o < kOutputs; ++o)
         if (part_of[o] != 0 && !any_live(o == kInner ? block.inner : block.pictures[o].t)) live[o] &= ~(1U << b);
