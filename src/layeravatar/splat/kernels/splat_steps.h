@@ -31,13 +31,6 @@ struct alignas(64) SlotGradient {
   }
 };
 
-/// Gradients as the tiles leave them, in the order of their lists, so that no line is written from two places; a splat finds its own by slot.
-struct SplatSums {
-  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
-  PooledArray<SlotGradient> of_pair;  // [pairs]; set where `place` points
-  PooledArray<std::uint32_t> place;   // [slots] number of the pair, or kNone where it moves nothing
-};
-
 /// One tile's place in the image.
 struct TilePlace {
   int x, y;           // first pixel
@@ -59,6 +52,6 @@ Float* plane_at(Float* images, int index, const SplatInput& in, const TilePlace&
 
 void project(const SplatInput& input, SplatScratch& scratch, std::int64_t begin, std::int64_t end);
 void project_and_sort(const SplatInput& input, SplatScratch& scratch);
-void screen_to_world(const SplatInput& input, const SplatScratch& scratch, const SplatSums& sums, const SplatGradients& out);
+void screen_to_world(const SplatInput& input, const SplatScratch& scratch, const PooledArray<SlotGradient>& of_slot, const SplatGradients& out);
 
 }  // namespace layeravatar::splat

@@ -106,7 +106,7 @@ HWY_INLINE V alpha_gradient(V alpha, V inverse_rest, V value, float* t_at, float
   return hn::IfThenElseZero(counts, hn::NegMulAdd(rest, inverse_rest, hn::Mul(before, value)));
 }
 
-// Lane sums of four vectors, in order.
+// Lane sums of four vectors, in order; past the caches, since a splat's slots are written from all over the image.
 HWY_INLINE void store_sums(V a, V b, V c, V d, float* out) {
 #if HWY_TARGET == HWY_SCALAR
   out[0] = hn::GetLane(a), out[1] = hn::GetLane(b), out[2] = hn::GetLane(c), out[3] = hn::GetLane(d);
@@ -121,13 +121,18 @@ HWY_INLINE void store_sums(V a, V b, V c, V d, float* out) {
 #if HWY_MAX_BYTES >= 64
   const hn::FixedTag<float, 8> half;
   const auto eight = hn::Add(hn::LowerHalf(half, abcd), hn::UpperHalf(half, abcd));
-  hn::Store(hn::Add(hn::LowerHalf(quarter, eight), hn::UpperHalf(quarter, eight)), quarter, out);
+  hn::Stream(hn::Add(hn::LowerHalf(quarter, eight), hn::UpperHalf(quarter, eight)), quarter, out);
 #elif HWY_MAX_BYTES >= 32
-  hn::Store(hn::Add(hn::LowerHalf(quarter, abcd), hn::UpperHalf(quarter, abcd)), quarter, out);
+  hn::Stream(hn::Add(hn::LowerHalf(quarter, abcd), hn::UpperHalf(quarter, abcd)), quarter, out);
 #else
-  hn::Store(abcd, quarter, out);
+  hn::Stream(abcd, quarter, out);
 #endif
 #endif
+}
+
+HWY_INLINE void store_nothing(SlotGradient& slot) {
+  const hn::CappedTag<float, 16> line;
+  for (std::size_t at = 0; at < 16; at += hn::MaxLanes(line)) hn::Stream(hn::Zero(line), line, &slot.x + at);
 }
 
 struct Sums {
@@ -227,7 +232,7 @@ HWY_INLINE void add_blocks(const ProjectedSplat& s, const TilePlace& tile, std::
 }
 
 void backward_tile(const SplatInput& in, const SplatImages& images, const SplatScratch& s,
-                   const SplatImageGradients& grad, std::int64_t tile_index, const SplatSums& sums) {
+                   const SplatImageGradients& grad, std::int64_t tile_index, SlotGradient* of_slot) {
   const std::uint32_t begin = s.tile_start[static_cast<std::size_t>(tile_index)];
   const std::uint32_t end = s.tile_start[static_cast<std::size_t>(tile_index) + 1];
   if (begin == end) return;
@@ -242,11 +247,10 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
     live[o] = drawn[o] && load_output(in, images, grad, tile, blocks, o) ? (1U << kBlocks) - 1 : 0;
   const bool by_depth = grad.depth != nullptr;
   const std::uint32_t stop = s.tile_stop[static_cast<std::size_t>(tile_index)];
-  for (std::uint32_t at = stop; at < end; ++at) sums.place[s.pairs[at].slot] = SplatSums::kNone;
+  for (std::uint32_t at = stop; at < end; ++at) store_nothing(of_slot[s.pairs[at].slot]);
   for (std::uint32_t at = begin; at < stop; ++at) {
     const SplatPair& ahead = s.pairs[std::min(at + kAhead, stop - 1)];
     hwy::Prefetch(&s.splats[ahead.splat]);
-    hwy::Prefetch(&sums.place[ahead.slot]);
     if ((at - begin) % kRefresh == kRefresh - 1)
       for (int o = 0; o < kOutputs; ++o)
         for (std::uint32_t left = live[o]; left != 0; left &= left - 1)
@@ -256,8 +260,11 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
     const int own = pair.component < kComponents ? pair.component + 1 : kFull;
     const std::uint32_t live_inner = own == 1 ? live[kInner] : 0, live_own = own == kFull ? 0 : live[own];
     const std::uint32_t touched = pair.blocks & (live[kFull] | live_own | live_inner);
-    sums.place[pair.slot] = touched == 0 ? SplatSums::kNone : at;
-    if (touched == 0) continue;
+    SlotGradient& slot = of_slot[pair.slot];
+    if (touched == 0) {
+      store_nothing(slot);
+      continue;
+    }
     const V zero = hn::Zero(kLanes);
     HWY_ALIGN float gaussians[kBlocks][kBlockPixels];
     fill_gaussians(splat, tile, touched, gaussians);
@@ -272,10 +279,10 @@ void backward_tile(const SplatInput& in, const SplatImages& images, const SplatS
       add_blocks<false, true, true>(splat, tile, alone & live_own & live_inner, gaussians, blocks, own, by_depth, sum);
       add_blocks<false, false, true>(splat, tile, alone & ~live_own & live_inner, gaussians, blocks, own, by_depth, sum);
     }
-    SlotGradient& slot = sums.of_pair[at];
     store_sums(sum.x, sum.y, sum.xx, sum.xy, &slot.x);
     store_sums(sum.yy, sum.opacity, sum.depth, sum.r, &slot.yy);
     store_sums(sum.g, sum.b, zero, zero, &slot.g);
+    store_sums(zero, zero, zero, zero, &slot.unused[2]);
   }
 }
 
@@ -289,12 +296,16 @@ HWY_EXPORT(backward_tile);
 
 void splat_backward_cpu(const SplatInput& input, const SplatImages& images, const SplatScratch& scratch,
                         const SplatImageGradients& grad, const SplatGradients& out) {
-  const SplatSums sums{PooledArray<SlotGradient>(scratch.pairs.size()), PooledArray<std::uint32_t>(scratch.pairs.size())};
+  const PooledArray<SlotGradient> of_slot(scratch.pairs.size());
   const std::int64_t tiles = static_cast<std::int64_t>(scratch.tiles_x) * scratch.tiles_y;
-#pragma omp parallel for schedule(dynamic, 4)
-  for (std::int64_t tile = 0; tile < tiles; ++tile)
-    HWY_DYNAMIC_DISPATCH(backward_tile)(input, images, scratch, grad, tile, sums);
-  screen_to_world(input, scratch, sums, out);
+#pragma omp parallel
+  {
+#pragma omp for schedule(dynamic, 4)
+    for (std::int64_t tile = 0; tile < tiles; ++tile)
+      HWY_DYNAMIC_DISPATCH(backward_tile)(input, images, scratch, grad, tile, of_slot.data());
+    hwy::FlushStream();
+  }
+  screen_to_world(input, scratch, of_slot, out);
 }
 
 }  // namespace layeravatar::splat

@@ -7,14 +7,11 @@
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "layeravatar/splat/kernels/to_world_cpu.cpp"
 #include "hwy/foreach_target.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 #include "layeravatar/splat/kernels/screen_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace layeravatar::splat::HWY_NAMESPACE {
-
-constexpr std::uint32_t kSlotsAhead = 24;
 
 // One line for each number of a group.
 struct Columns {
@@ -73,21 +70,17 @@ HWY_INLINE void to_world_lanes(const SplatView& view, std::int64_t at, Columns& 
 }
 
 // Gaussians first..first + count, at most kGroup.
-void to_world_group(const SplatInput& in, const SplatScratch& scratch, const SplatSums& sums, const SplatGradients& out, std::int64_t first, std::int64_t count) {
+void to_world_group(const SplatInput& in, const SplatScratch& scratch, const PooledArray<SlotGradient>& of_slot, const SplatGradients& out, std::int64_t first, std::int64_t count) {
   Columns columns;
   bool seen[kGroup];
   bool any = false;
-  const auto slots = static_cast<std::uint32_t>(sums.place.size());
   for (std::int64_t k = 0; k < count; ++k) {
     const std::int64_t i = first + k;
     const SplatTiles& p = scratch.places[static_cast<std::size_t>(i)];
     SlotGradient g{};
     if (p.visible) {
       const std::uint32_t end = p.first_slot + static_cast<std::uint32_t>((p.x1 - p.x0) * (p.y1 - p.y0));
-      for (std::uint32_t slot = p.first_slot; slot < end; ++slot) {
-        if (const std::uint32_t ahead = sums.place[std::min(slot + kSlotsAhead, slots - 1)]; ahead != SplatSums::kNone) hwy::Prefetch(&sums.of_pair[ahead]);
-        if (const std::uint32_t at = sums.place[slot]; at != SplatSums::kNone) g += sums.of_pair[at];
-      }
+      for (std::uint32_t slot = p.first_slot; slot < end; ++slot) g += of_slot[slot];
     }
     seen[k] = !g.is_zero();
     any |= seen[k];
@@ -123,12 +116,12 @@ namespace layeravatar::splat {
 
 HWY_EXPORT(to_world_group);
 
-void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const SplatSums& sums, const SplatGradients& out) {
+void screen_to_world(const SplatInput& in, const SplatScratch& scratch, const PooledArray<SlotGradient>& of_slot, const SplatGradients& out) {
   constexpr std::int64_t kGroup = 64;
   const std::int64_t groups = (in.count + kGroup - 1) / kGroup;
 #pragma omp parallel for schedule(static)
   for (std::int64_t group = 0; group < groups; ++group)
-    HWY_DYNAMIC_DISPATCH(to_world_group)(in, scratch, sums, out, group * kGroup, std::min(kGroup, in.count - group * kGroup));
+    HWY_DYNAMIC_DISPATCH(to_world_group)(in, scratch, of_slot, out, group * kGroup, std::min(kGroup, in.count - group * kGroup));
 }
 
 }  // namespace layeravatar::splat
