@@ -117,25 +117,38 @@ struct PixelOffsets {
 inline constexpr PixelOffsets kPixel = {{0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2, 3},
                                         {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3}};
 
-inline constexpr PixelOffsets kBlockCorner = {{0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12},
-                                              {0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12}};  // block 4 * column + row
+HWY_ALIGN inline constexpr float kBlockLeft[kBlocks] = {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12};  // block 4 * column + row
+HWY_ALIGN inline constexpr float kBlockTop[4] = {0, 4, 8, 12};
 
-// Blocks of a tile that the ellipse of alpha >= 1/255 meets: for each row of blocks its span of x. A lane is a block.
+// Blocks of a tile that the ellipse of alpha >= 1/255 meets: for each row of blocks its span of x.
 HWY_INLINE std::uint16_t blocks_of(const ProjectedSplat& s, const TilePlace& tile) {
-  const V slack = set(0.01F), top = set(s.top), right_most = set(s.right_dy);
-  const V x = set(s.x - static_cast<float>(tile.x)), y = set(static_cast<float>(tile.y) - s.y);
+  const hn::CappedTag<float, 4> rows;
+  using Rows = hn::Vec<decltype(rows)>;
+  const auto all = [&](float v) HWY_ATTR { return hn::Set(rows, v); };
+  const Rows slack = all(0.01F), top = all(s.top), right_most = all(s.right_dy), zero = hn::Zero(rows);
+  const Rows x = all(s.x - static_cast<float>(tile.x)), y = all(static_cast<float>(tile.y) - s.y);
+  HWY_ALIGN float left[4], right[4];
+  for (std::size_t at = 0; at < 4; at += hn::MaxLanes(rows)) {
+    const Rows first = hn::Add(y, hn::Load(rows, kBlockTop + at));
+    const Rows low = hn::Max(first, hn::Neg(top)), high = hn::Min(hn::Add(first, all(kBlock - 1)), top);
+    const auto extent = [&](Rows dy) HWY_ATTR {
+      const Rows square = hn::Mul(all(s.half_square), hn::NegMulAdd(hn::Mul(all(s.inverse_c), dy), dy, all(s.reach)));
+      return hn::Add(hn::Sqrt(hn::Max(square, zero)), slack);
+    };
+    const Rows right_dy = hn::Min(hn::Max(right_most, low), high), left_dy = hn::Min(hn::Max(hn::Neg(right_most), low), high);
+    const Rows leftmost = hn::Sub(hn::MulAdd(all(s.slope), left_dy, x), extent(left_dy));
+    hn::Store(hn::Add(hn::MulAdd(all(s.slope), right_dy, x), extent(right_dy)), rows, right + at);
+    hn::Store(hn::IfThenElse(hn::Ge(hn::Add(high, slack), low), leftmost, all(hwy::HighestValue<float>())), rows, left + at);
+  }
   std::uint8_t bits[kBlocks / 8 + 8] = {};  // a store may write eight
   for (int at = 0; at < kBlocks; at += kWidth) {
-    const V x0 = hn::Load(kLanes, kBlockCorner.x + at), first = hn::Add(y, hn::Load(kLanes, kBlockCorner.y + at));
-    const V low = hn::Max(first, hn::Neg(top)), high = hn::Min(hn::Add(first, set(kBlock - 1)), top);
-    const auto square = [&](V dy) HWY_ATTR {
-      return hn::Mul(set(s.half_square), hn::NegMulAdd(hn::Mul(set(s.inverse_c), dy), dy, set(s.reach)));
-    };
-    const auto extent = [&](V dy) HWY_ATTR { return hn::Add(hn::Sqrt(hn::Max(square(dy), hn::Zero(kLanes))), slack); };
-    const V right_dy = hn::Min(hn::Max(right_most, low), high), left_dy = hn::Min(hn::Max(hn::Neg(right_most), low), high);
-    const V right = hn::Add(hn::MulAdd(set(s.slope), right_dy, x), extent(right_dy));
-    const V left = hn::Sub(hn::MulAdd(set(s.slope), left_dy, x), extent(left_dy));
-    const auto meets = hn::And(hn::And(hn::Le(left, hn::Add(x0, set(kBlock - 1))), hn::Ge(right, x0)), hn::Ge(hn::Add(high, slack), low));
+    const V x0 = hn::Load(kLanes, kBlockLeft + at);
+#if HWY_TARGET == HWY_SCALAR
+    const V from = hn::Load(kLanes, left + at % 4), to = hn::Load(kLanes, right + at % 4);
+#else
+    const V from = hn::LoadDup128(kLanes, left), to = hn::LoadDup128(kLanes, right);
+#endif
+    const auto meets = hn::And(hn::Le(from, hn::Add(x0, set(kBlock - 1))), hn::Ge(to, x0));
     std::uint8_t some[8] = {};
     hn::StoreMaskBits(kLanes, meets, some);
     if (kWidth >= 8) std::memcpy(bits + at / 8, some, 2);
