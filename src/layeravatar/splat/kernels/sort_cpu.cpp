@@ -18,6 +18,7 @@ namespace {
 constexpr std::int64_t kChunk = 2048;     // Gaussians
 constexpr std::int64_t kLeastPart = 4096;  // sorted entries that are worth a thread
 constexpr std::size_t kAhead = 24;        // entries
+constexpr std::size_t kAheadInList = 8;   // pairs of one tile
 constexpr int kDigit = 11;  // bits
 constexpr std::size_t kDigits = std::size_t{1} << kDigit;
 
@@ -171,7 +172,10 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
   scratch.pairs = PooledArray<SplatPair>(all.slots);
 #pragma omp parallel for schedule(static)
   for (std::size_t k = 0; k < parts; ++k)
-    each_pair(k, [&](std::uint32_t& bin, const SplatPair& pair) { scratch.pairs[bin++] = pair; });
+    each_pair(k, [&](std::uint32_t& bin, const SplatPair& pair) {
+      __builtin_prefetch(scratch.pairs.data() + bin + kAheadInList, 1);
+      scratch.pairs[bin++] = pair;
+    });
 }
 
 }  // namespace layeravatar::splat
