@@ -18,17 +18,9 @@ inline constexpr float kDilation = 0.3F;   // pixels squared
 
 /// Sums over the pixels of one tile, or of a whole splat: with v = dL/d(exponent) and d = mean - pixel. One cache line.
 struct alignas(64) SlotGradient {
-  float x = 0, y = 0, xx = 0, xy = 0;                // v d, v d d
-  float yy = 0, opacity = 0, depth = 0, r = 0;
-  float g = 0, b = 0, unused[6] = {};
-  SlotGradient& operator+=(const SlotGradient& o) {
-    x += o.x, y += o.y, xx += o.xx, xy += o.xy, yy += o.yy, opacity += o.opacity, depth += o.depth;
-    r += o.r, g += o.g, b += o.b;
-    return *this;
-  }
-  [[nodiscard]] bool is_zero() const {
-    return x == 0 && y == 0 && xx == 0 && xy == 0 && yy == 0 && opacity == 0 && depth == 0 && r == 0 && g == 0 && b == 0;
-  }
+  float x, y, xx, xy;  // v d, v d d
+  float yy, opacity, depth, r;
+  float g, b, unused[6];
 };
 
 /// One tile's place in the image.

@@ -31,6 +31,9 @@ HWY_INLINE void to_world_lanes(const SplatView& view, std::int64_t at, Columns& 
   const V(&m)[2][3] = screen.m;
   const V a = screen.a, b = screen.b, c = screen.c, det = screen.det, k2 = hn::Div(one, hn::MulAdd(det, det, set(1e-7F)));
 
+  auto moved = hn::Ne(load(columns.x), hn::Zero(lanes));  // the others' matrix may not be a covariance
+  for (const float* line : {columns.y, columns.xx, columns.xy, columns.yy, columns.depth}) moved = hn::Or(moved, hn::Ne(load(line), hn::Zero(lanes)));
+
   // Sums over conic entries; the mixed one is half of the true derivative, as section 9.1 defines it.
   const V half = set(-0.5F), ga = hn::Mul(half, load(columns.xx)), gb = hn::Mul(half, load(columns.xy)), gc = hn::Mul(half, load(columns.yy));
   const V b2 = hn::Mul(two, b), less = hn::NegMulAdd(a, c, det);  // det - a c
@@ -44,7 +47,7 @@ HWY_INLINE void to_world_lanes(const SplatView& view, std::int64_t at, Columns& 
     const V mixed = hn::MulAdd(m[0][r], m[1][k], hn::Mul(m[0][k], m[1][r]));
     const V share = set(r == k ? 1.0F : 2.0F);
     const V g = hn::MulAdd(hn::Mul(share, first), la, hn::MulAdd(hn::Mul(hn::Mul(set(0.5F), share), mixed), lb, hn::Mul(hn::Mul(share, last), lc)));
-    hn::Store(g, lanes, columns.covariance_gradient[e] + at);
+    hn::Store(hn::IfThenElseZero(moved, g), lanes, columns.covariance_gradient[e] + at);
   }
   const auto along = [&](int r, std::size_t row) HWY_ATTR {
     const V own = hn::Mul(two, r == 0 ? la : lc);
@@ -66,32 +69,28 @@ HWY_INLINE void to_world_lanes(const SplatView& view, std::int64_t at, Columns& 
   grad[1] = hn::MulAdd(mean_y, scale, grad[1]);
   grad[2] = hn::Add(grad[2], hn::NegMulAdd(hn::Mul(scale, inverse), hn::MulAdd(mean_x, q[0], hn::Mul(mean_y, q[1])), load(columns.depth)));
   for (std::size_t k = 0; k < 3; ++k)
-    hn::Store(dot(set(w[k]), grad[0], set(w[4 + k]), grad[1], set(w[8 + k]), grad[2]), lanes, columns.mean_gradient[k] + at);
+    hn::Store(hn::IfThenElseZero(moved, dot(set(w[k]), grad[0], set(w[4 + k]), grad[1], set(w[8 + k]), grad[2])), lanes, columns.mean_gradient[k] + at);
 }
 
 // Gaussians first..first + count, at most kGroup.
 void to_world_group(const SplatInput& in, const SplatScratch& scratch, const PooledArray<SlotGradient>& of_slot, const SplatGradients& out, std::int64_t first, std::int64_t count) {
   Columns columns;
-  bool seen[kGroup];
-  bool any = false;
+  const hn::CappedTag<float, 4> quarter;
+  constexpr std::size_t kQuarter = hn::MaxLanes(quarter), kUsed = 12;  // floats of a slot
   for (std::int64_t k = 0; k < count; ++k) {
     const std::int64_t i = first + k;
     const SplatTiles& p = scratch.places[static_cast<std::size_t>(i)];
-    SlotGradient g{};
-    if (p.visible) {
-      const std::uint32_t end = p.first_slot + static_cast<std::uint32_t>((p.x1 - p.x0) * (p.y1 - p.y0));
-      for (std::uint32_t slot = p.first_slot; slot < end; ++slot) g += of_slot[slot];
-    }
-    seen[k] = !g.is_zero();
-    any |= seen[k];
+    const std::uint32_t slots = p.visible ? static_cast<std::uint32_t>((p.x1 - p.x0) * (p.y1 - p.y0)) : 0;
+    hn::Vec<decltype(quarter)> sums[kUsed / kQuarter];
+    for (auto& sum : sums) sum = hn::Zero(quarter);
+    for (std::uint32_t slot = 0; slot < slots; ++slot)
+      for (std::size_t e = 0; e < kUsed; e += kQuarter)
+        sums[e / kQuarter] = hn::Add(sums[e / kQuarter], hn::Load(quarter, &of_slot[p.first_slot + slot].x + e));
+    SlotGradient g;
+    for (std::size_t e = 0; e < kUsed; e += kQuarter) hn::Store(sums[e / kQuarter], quarter, &g.x + e);
     columns.x[k] = g.x, columns.y[k] = g.y, columns.xx[k] = g.xx, columns.xy[k] = g.xy, columns.yy[k] = g.yy, columns.depth[k] = g.depth;
     out.colours[3 * i] = g.r, out.colours[3 * i + 1] = g.g, out.colours[3 * i + 2] = g.b;
     out.opacities[i] = g.opacity;
-  }
-  if (!any) {
-    std::fill_n(out.means + 3 * first, 3 * count, 0.0F);
-    std::fill_n(out.covariances + 6 * first, 6 * count, 0.0F);
-    return;
   }
   for (float* line : {columns.x, columns.y, columns.xx, columns.xy, columns.yy, columns.depth}) std::fill(line + count, line + kGroup, 0.0F);
   for (std::int64_t k = 0; k < kGroup; ++k) {
@@ -103,8 +102,8 @@ void to_world_group(const SplatInput& in, const SplatScratch& scratch, const Poo
   for (std::int64_t at = 0; at < count; at += kStep) to_world_lanes(in.view, at, columns);
   for (std::int64_t k = 0; k < count; ++k) {
     const std::int64_t i = first + k;
-    for (int e = 0; e < 3; ++e) out.means[3 * i + e] = seen[k] ? columns.mean_gradient[e][k] : 0.0F;
-    for (int e = 0; e < 6; ++e) out.covariances[6 * i + e] = seen[k] ? columns.covariance_gradient[e][k] : 0.0F;
+    for (int e = 0; e < 3; ++e) out.means[3 * i + e] = columns.mean_gradient[e][k];
+    for (int e = 0; e < 6; ++e) out.covariances[6 * i + e] = columns.covariance_gradient[e][k];
   }
 }
 
