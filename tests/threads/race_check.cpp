@@ -84,21 +84,25 @@ void pose(std::int64_t n) {
 void decode(const avatar::DecoderKernels& k) {
   const avatar::BranchShape shape{3, 16, 5, 21, 30};
   const auto channels = static_cast<std::size_t>(shape.channels), heads = static_cast<std::size_t>(shape.heads);
-  const auto pixels = static_cast<std::size_t>(shape.images * shape.pixels()), padded = static_cast<std::size_t>(shape.images * shape.padded_plane());
-  const std::vector<float> x = random(6 * pixels), taps = random(channels * 294), bias = random(channels), head_weights = random(heads * channels), head_bias = random(heads),
+  const auto pixels = static_cast<std::size_t>(shape.images * shape.pixels()), split = static_cast<std::size_t>(shape.images * shape.split_plane());
+  constexpr std::size_t beyond = avatar::kReadBeyond;
+  const std::vector<float> x = random(6 * pixels), bias = random(channels), head_weights = random(heads * channels), head_bias = random(heads),
                            scale = random(channels), shift = random(channels), weights = random(channels * 294), by_heads = random(heads * pixels);
-  std::vector<float> x_padded(6 * padded + 128), y(channels * pixels), out(heads * pixels), mean(channels), variance(channels), by_y(channels * padded + 128), gain(channels),
-      by_bias(channels), by_conv_bias(channels), by_head_weights(heads * channels), scratch(weights.size()), by_x(6 * pixels), by_weights(weights.size());
+  std::vector<float> x_split(static_cast<std::size_t>(6 * avatar::kProductPlanes * shape.images * shape.product_plane()) + beyond), taps(channels * 6 * avatar::kProductTaps),
+      by_heads_split(heads * split + beyond), y(channels * split + beyond), out(heads * pixels), mean(channels), variance(channels), by_y(y.size()), gain(channels),
+      by_bias(channels), by_conv_bias(channels), by_head_weights(heads * channels), scratch(taps.size()), by_x(6 * pixels), by_weights(weights.size());
   const avatar::ConvWeights conv{taps.data(), bias.data()};
-  k.pad(shape, x.data(), x_padded.data());
-  k.branch_forward(shape, {x_padded.data(), conv, head_weights.data(), head_bias.data(), 1, out.data()});
-  k.conv_forward(shape, x_padded.data(), conv, y.data());
+  k.split_input(shape, x.data(), x_split.data());
+  k.split_taps(shape, weights.data(), taps.data());
+  k.split_heads(shape, by_heads.data(), by_heads_split.data());
+  k.branch_forward(shape, {x_split.data(), conv, head_weights.data(), head_bias.data(), 1, out.data()});
+  k.conv_forward(shape, x_split.data(), conv, y.data());
   k.statistics(shape, y.data(), mean.data(), variance.data());
   k.heads_forward(shape, {y.data(), scale.data(), shift.data(), head_weights.data(), head_bias.data(), 1, out.data()});
-  k.heads_backward(shape, {y.data(), scale.data(), shift.data(), mean.data(), variance.data(), head_weights.data(), by_heads.data(), true, true, by_y.data(), gain.data(),
+  k.heads_backward(shape, {y.data(), scale.data(), shift.data(), mean.data(), variance.data(), head_weights.data(), by_heads_split.data(), true, true, by_y.data(), gain.data(),
                            by_bias.data(), by_conv_bias.data(), by_head_weights.data()});
   k.conv_input_gradient(shape, weights.data(), by_y.data(), scratch.data(), by_x.data());
-  k.conv_weight_gradient(shape, by_y.data(), x_padded.data(), by_weights.data());
+  k.conv_weight_gradient(shape, by_y.data(), x_split.data(), by_weights.data());
 }
 
 void sample_and_vary() {

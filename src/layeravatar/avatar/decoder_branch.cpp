@@ -18,7 +18,6 @@ namespace {
 using Variables = torch::autograd::variable_list;
 using tensor::floats;
 using tensor::mutable_floats;
-constexpr std::int64_t kReadBeyond = 128;  // numbers, as decoder_kernel.h says
 
 using Sum = std::shared_ptr<const SumOverProcesses>;
 thread_local Sum shared_batch;  // null: a process has its batch alone
@@ -60,19 +59,20 @@ Statistics statistics_of(torch::nn::BatchNorm2dImpl& norm, const BranchShape& sh
   return {mean, (variance + eps).rsqrt(), count};
 }
 
-// Padded planes for the convolution, whose last vectors may read on behind them.
-struct Padded {
-  PooledArray<float> values;
+PooledArray<float> split_input(const BranchShape& shape, const torch::Tensor& x) {
+  PooledArray<float> split(static_cast<std::size_t>(shape.images * kConvInputs * kProductPlanes * shape.product_plane() + kReadBeyond));
+  decoder_kernels().split_input(shape, floats(x, "planes"), split.data());
+  return split;
+}
 
-  Padded(const BranchShape& shape, const torch::Tensor& x)
-      : values(static_cast<std::size_t>(shape.images * kConvInputs * shape.padded_plane() + kReadBeyond)) {
-    decoder_kernels().pad(shape, floats(x, "planes"), values.data());
-    std::fill(values.end() - kReadBeyond, values.end(), 0.0F);
-  }
-};
+PooledArray<float> split_taps(const BranchShape& shape, const torch::Tensor& weights) {
+  PooledArray<float> taps(static_cast<std::size_t>(shape.channels * kConvInputs * kProductTaps));
+  decoder_kernels().split_taps(shape, floats(weights, "weights"), taps.data());
+  return taps;
+}
 
-torch::Tensor taps_of(const torch::Tensor& conv_weight) {
-  return conv_weight.reshape({-1, 4, kConvInputs, kConvSize, kConvSize}).permute({0, 2, 3, 4, 1}).contiguous();
+torch::Tensor split_empty(const BranchShape& shape, std::int64_t channels) {
+  return tensor::pooled_empty({shape.images * channels * shape.split_plane() + kReadBeyond});
 }
 
 // Where no gradient is wanted and the running statistics normalise: one pass from planes to heads.
@@ -82,11 +82,11 @@ torch::Tensor branch_without_graph(const torch::Tensor& x, const torch::Tensor& 
   const torch::NoGradGuard no_grad;
   const BranchShape shape{x.size(0), conv_weight.size(0), head_weight.size(0), x.size(2), x.size(3)};
   const torch::Tensor scale = norm.weight * (norm.running_var + norm.options.eps()).rsqrt();
-  const torch::Tensor taps = taps_of(conv_weight * scale.reshape({-1, 1, 1, 1}));
+  const PooledArray<float> taps = split_taps(shape, conv_weight * scale.reshape({-1, 1, 1, 1}));
   const torch::Tensor bias = (conv_bias - norm.running_mean) * scale + norm.bias;
-  const Padded padded(shape, x);
+  const PooledArray<float> split = split_input(shape, x);
   torch::Tensor out = tensor::pooled_empty({shape.images, shape.heads, shape.height, shape.width});
-  decoder_kernels().branch_forward(shape, {padded.values.data(), {floats(taps, "weights"), floats(bias, "biases")},
+  decoder_kernels().branch_forward(shape, {split.data(), {taps.data(), floats(bias, "biases")},
                                            floats(head_weight, "head weights"), floats(head_bias, "head biases"),
                                            sigmoid_heads, mutable_floats(out, "heads")});
   return out;
@@ -99,9 +99,8 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
                                const torch::Tensor& head_bias, torch::nn::BatchNorm2dImpl* norm,
                                std::int64_t sigmoid_heads) {
     const BranchShape shape{x.size(0), conv_weight.size(0), head_weight.size(0), x.size(2), x.size(3)};
-    torch::Tensor y = tensor::pooled_empty({shape.images, shape.channels, shape.height, shape.width});
-    const torch::Tensor taps = taps_of(conv_weight);
-    decoder_kernels().conv_forward(shape, Padded(shape, x).values.data(), {floats(taps, "weights"), floats(conv_bias, "biases")},
+    torch::Tensor y = split_empty(shape, shape.channels);
+    decoder_kernels().conv_forward(shape, split_input(shape, x).data(), {split_taps(shape, conv_weight).data(), floats(conv_bias, "biases")},
                                    mutable_floats(y, "y"));
     const Statistics statistics = statistics_of(*norm, shape, y);
     const torch::Tensor scale = gain * statistics.inverse, shift = bias - scale * statistics.mean;
@@ -125,14 +124,16 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
   static Variables backward(torch::autograd::AutogradContext* context, const Variables& grads) {
     const Variables saved = context->get_saved_variables();
     const torch::Tensor &x = saved[0], &conv_weight = saved[1], &head_weight = saved[2], &y = saved[3], &out = saved[8];
-    const BranchShape shape{x.size(0), y.size(1), head_weight.size(0), x.size(2), x.size(3)};
+    const BranchShape shape{x.size(0), conv_weight.size(0), head_weight.size(0), x.size(2), x.size(3)};
     const bool parameters = context->saved_data["parameters"].toBool();
     torch::Tensor grad_heads = grads[0].clone(torch::MemoryFormat::Contiguous);
     const std::int64_t sigmoid_heads = context->saved_data["sigmoid_heads"].toInt();
     const torch::Tensor bounded = out.slice(1, 0, sigmoid_heads);
     grad_heads.slice(1, 0, sigmoid_heads).mul_(bounded - bounded.square());
 
-    torch::Tensor grad_y = tensor::pooled_empty({shape.images, shape.channels, shape.padded_rows(), shape.pitch()});
+    torch::Tensor grad_y = split_empty(shape, shape.channels);
+    torch::Tensor split_grad_heads = split_empty(shape, shape.heads);
+    decoder_kernels().split_heads(shape, floats(grad_heads, "gradient"), mutable_floats(split_grad_heads, "gradient"));
     torch::Tensor grad_gain = torch::empty({shape.channels}), grad_bias = torch::empty_like(grad_gain),
                   grad_conv_bias = torch::empty_like(grad_gain), grad_head_weight = torch::empty_like(head_weight);
     HeadsBackward work{};
@@ -142,7 +143,7 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
     work.mean = floats(saved[6], "mean");
     work.inverse = floats(saved[7], "inverse");
     work.head_weights = floats(head_weight, "head weights");
-    work.grad_heads = floats(grad_heads, "gradient");
+    work.grad_heads = floats(split_grad_heads, "gradient");
     work.batch_statistics = context->saved_data["batch_statistics"].toBool();
     work.parameters = parameters;
     work.grad_y = mutable_floats(grad_y, "gradient");
@@ -164,15 +165,14 @@ struct BranchFunction : torch::autograd::Function<BranchFunction> {
 
     Variables out_grads(9);
     if (context->saved_data["planes"].toBool()) {
-      torch::Tensor scratch = torch::empty_like(conv_weight);
+      const PooledArray<float> scratch(static_cast<std::size_t>(shape.channels * kConvInputs * kProductTaps));
       out_grads[0] = torch::empty({shape.images, kConvInputs, shape.height, shape.width});
-      decoder_kernels().conv_input_gradient(shape, floats(conv_weight, "weights"), work.grad_y,
-                                            mutable_floats(scratch, "scratch"),
+      decoder_kernels().conv_input_gradient(shape, floats(conv_weight, "weights"), work.grad_y, scratch.data(),
                                             mutable_floats(out_grads[0], "gradient"));
     }
     if (!parameters) return out_grads;
     out_grads[1] = torch::empty_like(conv_weight);
-    decoder_kernels().conv_weight_gradient(shape, work.grad_y, Padded(shape, x).values.data(),
+    decoder_kernels().conv_weight_gradient(shape, work.grad_y, split_input(shape, x).data(),
                                            mutable_floats(out_grads[1], "gradient"));
     out_grads[2] = grad_conv_bias;
     out_grads[3] = grad_gain;

@@ -207,34 +207,38 @@ TEST(DecoderBranchSizes, RefusesWhatTheKernelsDoNotKnow) {
 std::vector<torch::Tensor> run_kernels(const DecoderKernels& kernels, const BranchShape& s, int threads) {
   torch::manual_seed(21);
   const auto data = [](const torch::Tensor& t) { return t.data_ptr<float>(); };
-  const torch::Tensor y = 3 * torch::randn({s.images, s.channels, s.height, s.width});
+  const auto split = [&](std::int64_t planes, float value) { return torch::full({s.images * planes * s.split_plane() + kReadBeyond}, value); };
+  const torch::Tensor y = 3 * torch::randn({s.images * s.channels * s.split_plane() + kReadBeyond});
   const torch::Tensor scale = torch::randn({s.channels}), shift = torch::randn({s.channels});
   const torch::Tensor heads = torch::randn({s.heads, s.channels}), head_bias = torch::randn({s.heads});
   const torch::Tensor grad = torch::randn({s.images, s.heads, s.height, s.width});
   const torch::Tensor weights = torch::randn({s.channels, 6, 7, 7});
   const torch::Tensor planes = torch::randn({s.images, 6, s.height, s.width});
-  const torch::Tensor x = torch::full({s.images * 6 * s.padded_plane() + 128}, NAN);
-  const torch::Tensor conv_y = torch::empty_like(y), branch = torch::empty({s.images, s.heads, s.height, s.width});
+  const torch::Tensor x = torch::full({s.images * 6 * kProductPlanes * s.product_plane() + kReadBeyond}, NAN);
+  const torch::Tensor taps = torch::empty({s.channels * 6 * kProductTaps}), scratch = torch::empty_like(taps);
+  const torch::Tensor conv_y = split(s.channels, 0), split_grad = split(s.heads, NAN), branch = torch::empty({s.images, s.heads, s.height, s.width});
   const torch::Tensor mean = torch::empty({s.channels}), variance = torch::empty({s.channels});
   const torch::Tensor out = torch::empty_like(grad), grad_x = torch::empty({s.images, 6, s.height, s.width});
-  const torch::Tensor grad_y = torch::full({s.images, s.channels, s.padded_rows(), s.pitch()}, NAN);
+  const torch::Tensor grad_y = split(s.channels, NAN);
   const torch::Tensor gain = torch::empty({s.channels}), bias = torch::empty({s.channels}),
                       conv_bias = torch::empty({s.channels}), grad_heads = torch::empty({s.heads, s.channels}),
-                      scratch = torch::empty_like(weights), grad_weights = torch::empty_like(weights);
+                      grad_weights = torch::empty_like(weights);
   const int before = omp_get_max_threads();
   omp_set_num_threads(threads);
-  kernels.pad(s, data(planes), data(x));
-  kernels.conv_forward(s, data(x), {data(weights), data(shift)}, data(conv_y));
-  kernels.branch_forward(s, {data(x), {data(weights), data(shift)}, data(heads), data(head_bias), 2, data(branch)});
+  kernels.split_input(s, data(planes), data(x));
+  kernels.split_taps(s, data(weights), data(taps));
+  kernels.split_heads(s, data(grad), data(split_grad));
+  kernels.conv_forward(s, data(x), {data(taps), data(shift)}, data(conv_y));
+  kernels.branch_forward(s, {data(x), {data(taps), data(shift)}, data(heads), data(head_bias), 2, data(branch)});
   kernels.statistics(s, data(y), data(mean), data(variance));
   kernels.heads_forward(s, {data(y), data(scale), data(shift), data(heads), data(head_bias), 2, data(out)});
   const torch::Tensor inverse = (variance + 1e-5).rsqrt();
-  kernels.heads_backward(s, {data(y), data(scale), data(shift), data(mean), data(inverse), data(heads), data(grad),
+  kernels.heads_backward(s, {data(y), data(scale), data(shift), data(mean), data(inverse), data(heads), data(split_grad),
                              true, true, data(grad_y), data(gain), data(bias), data(conv_bias), data(grad_heads)});
   kernels.conv_input_gradient(s, data(weights), data(grad_y), data(scratch), data(grad_x));
   kernels.conv_weight_gradient(s, data(grad_y), data(x), data(grad_weights));
   omp_set_num_threads(before);
-  return {mean, variance, out, grad_y, gain, bias, conv_bias, grad_heads, grad_x, grad_weights, conv_y, branch};
+  return {mean, variance, out, grad_y.slice(0, 0, -kReadBeyond), gain, bias, conv_bias, grad_heads, grad_x, grad_weights, conv_y, branch};
 }
 
 TEST(DecoderKernels, InstructionSetsAgreeAndThreadsDoNotMatter) {
@@ -257,8 +261,8 @@ TEST(DecoderKernels, SiluAndSigmoidFarFromZero) {
   const std::vector<float> z = {-200, -88, -20, -1, 0, 1, 20, 88, 200};
   const BranchShape s{1, 4, 2, 1, 9};
   for (int k = 0; k < decoder_kernels_count(); ++k) {
-    std::vector<float> y(4 * 9, 0.0F), out(2 * 9);
-    std::copy(z.begin(), z.end(), y.begin());
+    std::vector<float> y(static_cast<std::size_t>(4 * s.split_plane() + kReadBeyond)), out(2 * 9);
+    for (std::size_t i = 0; i < z.size(); ++i) y[i % 2 * static_cast<std::size_t>(s.phase()) + BranchShape::kEdge + i / 2] = z[i];
     const std::vector<float> one(4, 1.0F), zero(4, 0.0F), heads = {1, 0, 0, 0, 1, 0, 0, 0};
     decoder_kernels_at(k).heads_forward(
         s, {y.data(), one.data(), zero.data(), heads.data(), zero.data(), 1, out.data()});

@@ -4,7 +4,7 @@
 namespace layeravatar::avatar {
 
 extern const DecoderKernels kDecoderKernelsAvx2;
-const DecoderKernels kDecoderKernelsAvx2 = {pad, conv_forward, branch_forward, statistics, heads_forward, heads_backward, normalisation_backward, conv_input_gradient,
+const DecoderKernels kDecoderKernelsAvx2 = {split_input, split_taps, split_heads, conv_forward, branch_forward, statistics, heads_forward, heads_backward, normalisation_backward, conv_input_gradient,
                                            conv_weight_gradient};
 
 }  // namespace layeravatar::avatar

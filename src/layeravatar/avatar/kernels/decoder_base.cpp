@@ -4,7 +4,7 @@
 namespace layeravatar::avatar {
 
 extern const DecoderKernels kDecoderKernelsBase;
-const DecoderKernels kDecoderKernelsBase = {pad, conv_forward, branch_forward, statistics, heads_forward, heads_backward, normalisation_backward, conv_input_gradient,
+const DecoderKernels kDecoderKernelsBase = {split_input, split_taps, split_heads, conv_forward, branch_forward, statistics, heads_forward, heads_backward, normalisation_backward, conv_input_gradient,
                                            conv_weight_gradient};
 
 }  // namespace layeravatar::avatar

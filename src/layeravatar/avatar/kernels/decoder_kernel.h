@@ -5,19 +5,39 @@
 namespace layeravatar::avatar {
 
 inline constexpr std::int64_t kConvInputs = 6, kConvSize = 7, kConvBorder = 3, kMostHeads = 16;
+/// The convolution is a fast FIR algorithm, in rows and in columns. With the padded line x, its even numbers E[m] = x[2 m] and odd ones O[m] = x[2 m + 1],
+/// the taps h0[j] = h[2 j] (four) and h1[j] = h[2 j + 1] (three), and * for sum over j of taps[j] line[m + j]:
+///   S = (h0 + h1) * O,  A = h0 * (E - O),  B = h1 * (E[m + 1] - O)
+///   y[2 m] = h0 * E + h1 * O = S + A,  y[2 m + 1] = h0 * O + h1 * E[m + 1] = S + B
+/// so 11 multiplications take the place of 14, and of both directions 121 that of 196. In y[2 m] the terms h0[3] O[m + 3] of S and A cancel. Down the columns,
+/// where h0[3] and this line's number would otherwise be rounded with others, they are left out: S has three taps, A ends in h0[3] E[m + 3] and B in h0[3] O[m + 3].
+/// So a result depends to the last bit on nothing but the 7 x 7 numbers in its reach. Product 3 r + c has kind r in rows and c in columns, 0 for S, 1 for A
+/// and 2 for B; its taps begin at kFirstTap. Product planes are [O, E - O, E[m + 1] - O, E] in rows, [O, E - O, E[m + 1] - O] in columns.
+inline constexpr std::int64_t kProducts = 9, kProductTaps = 121, kProductPlanes = 12;
+inline constexpr std::int64_t kFirstTap[kProducts] = {0, 12, 24, 33, 49, 65, 77, 93, 109};
+/// Numbers behind the end of split planes that are read, though nothing depends on them.
+inline constexpr std::int64_t kReadBeyond = 128;
 
 /// S images of h x w pixels, C channels after the convolution (a multiple of 4), K heads.
+/// Split planes are four phases [row parity, column parity, half height, pitch], whose rows begin kEdge numbers in.
 struct BranchShape {
   std::int64_t images, channels, heads, height, width;
+  static constexpr std::int64_t kEdge = 16;
 
   [[nodiscard]] std::int64_t pixels() const { return height * width; }
-  /// Padded planes have three more rows above and below, three columns to the left and zeros up to the pitch.
-  [[nodiscard]] std::int64_t padded_rows() const { return height + 2 * kConvBorder; }
-  [[nodiscard]] std::int64_t pitch() const { return (width + 47) / 48 * 48 + 16; }
-  [[nodiscard]] std::int64_t padded_plane() const { return padded_rows() * pitch(); }
+  [[nodiscard]] std::int64_t half_height() const { return (height + 1) / 2; }
+  [[nodiscard]] std::int64_t half_width() const { return (width + 1) / 2; }
+  /// Rows and columns of a phase.
+  [[nodiscard]] std::int64_t rows(std::int64_t parity) const { return (height + 1 - parity) / 2; }
+  [[nodiscard]] std::int64_t columns(std::int64_t parity) const { return (width + 1 - parity) / 2; }
+  [[nodiscard]] std::int64_t pitch() const { return (half_width() + 15) / 16 * 16 + kEdge; }
+  [[nodiscard]] std::int64_t phase() const { return half_height() * pitch(); }
+  [[nodiscard]] std::int64_t split_plane() const { return 4 * phase(); }
+  /// What a product reads of one input.
+  [[nodiscard]] std::int64_t product_plane() const { return (half_height() + 3) * pitch(); }
 };
 
-/// Weights as the forward kernels read them: [C / 4, 6, 7, 7, 4], biases [C].
+/// Taps as split_taps makes them, [C / 4, 9 products, 6, rows, columns, 4], biases [C].
 struct ConvWeights {
   const float* taps;
   const float* bias;
@@ -25,7 +45,7 @@ struct ConvWeights {
 
 /// The whole branch where nothing needs y: the normalisation is folded into the convolution.
 struct BranchForward {
-  const float* x;              // [S, 6, padded plane], borders zero
+  const float* x;              // [S, 6, 12, product plane]
   ConvWeights conv;            // folded
   const float* head_weights;   // [K, C]
   const float* head_bias;      // [K]
@@ -35,7 +55,7 @@ struct BranchForward {
 
 /// The normalisation of channel c is z = scale[c] y + shift[c].
 struct HeadsForward {
-  const float* y;              // [S, C, h, w] of the convolution
+  const float* y;              // [S, C, split plane] of the convolution
   const float* scale;          // [C]
   const float* shift;          // [C]
   const float* head_weights;   // [K, C]
@@ -51,10 +71,10 @@ struct HeadsBackward {
   const float* mean;          // [C]
   const float* inverse;       // [C] 1 / standard deviation
   const float* head_weights;  // [K, C]
-  const float* grad_heads;    // [S, K, h, w] with respect to what goes into the sigmoids
+  const float* grad_heads;    // [S, K, split plane] with respect to what goes into the sigmoids, zero outside the image
   bool batch_statistics;      // mean and inverse depend on y
   bool parameters;            // fill what follows grad_y
-  float* grad_y;              // [S, C, padded plane], borders zeroed
+  float* grad_y;              // [S, C, split plane], zeroed outside the image
   float* grad_gain;           // [C] of the normalisation
   float* grad_bias;           // [C]
   float* grad_conv_bias;      // [C] exactly zero with batch statistics
@@ -64,22 +84,25 @@ struct HeadsBackward {
 
 /// Every result is the same for any number of threads.
 struct DecoderKernels {
-  /// Planes x [S, 6, h, w] into padded ones, [S, 6, padded plane], borders zeroed.
-  void (*pad)(const BranchShape&, const float* x, float* padded);
-  /// y [S, C, h, w] of the convolution of padded x, behind whose end 128 more numbers are read here and below.
+  /// Planes x [S, 6, h, w] into what the products read, [S, 6, 12, product plane], and weights [C, 6, 7, 7] into their taps.
+  void (*split_input)(const BranchShape&, const float* x, float* split);
+  void (*split_taps)(const BranchShape&, const float* weights, float* taps);
+  /// Heads [S, K, h, w] into split planes, zero outside the image.
+  void (*split_heads)(const BranchShape&, const float* heads, float* split);
+  /// y [S, C, split plane] of the convolution of split x.
   void (*conv_forward)(const BranchShape&, const float* x, const ConvWeights&, float* y);
   void (*branch_forward)(const BranchShape&, const BranchForward&);
-  /// Mean and population variance per channel of y [S, C, h, w].
+  /// Mean and population variance per channel of y [S, C, split plane].
   void (*statistics)(const BranchShape&, const float* y, float* mean, float* variance);
   /// out = activation(sum over c of head_weights silu(z_c) + head_bias).
   void (*heads_forward)(const BranchShape&, const HeadsForward&);
   void (*heads_backward)(const BranchShape&, const HeadsBackward&);
   /// Its end where sums were wanted, with those [C, 2] of all `count` values that the statistics were taken from.
   void (*normalisation_backward)(const BranchShape&, const HeadsBackward&, const double* sums, double count);
-  /// grad_x [S, 6, h, w] of the convolution with weights [C, 6, 7, 7]; `scratch` holds as many numbers as the weights.
+  /// grad_x [S, 6, h, w] of the convolution with weights [C, 6, 7, 7]; `scratch` holds [C, 6, kProductTaps] numbers.
   void (*conv_input_gradient)(const BranchShape&, const float* weights, const float* grad_y, float* scratch,
                               float* grad_x);
-  /// grad_weights [C, 6, 7, 7] from x [S, 6, padded plane], borders zero.
+  /// grad_weights [C, 6, 7, 7] from split x.
   void (*conv_weight_gradient)(const BranchShape&, const float* grad_y, const float* x, float* grad_weights);
 };
 
