@@ -10,9 +10,9 @@ namespace layeravatar::avatar {
 namespace {
 
 constexpr std::int64_t kCount = 89490;
-// Convolutions 7 x 7 of 6 to 64 and 6 to 128 channels, the heads' 1 x 1 to 10 and 3, and 13 channels from four texels; on the way back as much for the
+// Convolutions of 6 to 64 and 6 to 128 channels, each of their 7 x 7 in 121 products for 2 x 2 pixels, the heads' 1 x 1 to 10 and 3, and 13 channels from four texels; on the way back as much for the
 // inputs and again for the parameters.
-constexpr double kOperations = 2.0 * 128 * 384 * (49.0 * 6 * 192 + 64 * 10 + 128 * 3) + 8.0 * 13 * kCount;
+constexpr double kOperations = 2.0 * 128 * 384 * (121.0 / 4 * 6 * 192 + 64 * 10 + 128 * 3) + 8.0 * 13 * kCount;
 constexpr double kBytes = 4.0 * (12 * 128 * 384 + 2 * 13 * 128 * 384 + 13 * kCount);
 
 struct Case {

@@ -150,7 +150,7 @@ TEST(DecoderBranchShared, UnevenPartsGiveWhatTheWholeBatchGives) {
 }
 
 TEST(DecoderBranchInference, OnePassMatchesTheFormula) {
-  for (const auto& [height, width] : {std::pair<std::int64_t, std::int64_t>{7, 21}, {3, 48}, {2, 203}}) {
+  for (const auto& [height, width] : {std::pair<std::int64_t, std::int64_t>{7, 21}, {3, 48}, {2, 203}, {1, 1}, {8, 34}}) {
     const BranchShape shape{2, 12, 5, height, width};
     const std::vector<torch::Tensor> in = random_branch(shape);
     torch::nn::BatchNorm2d norm(shape.channels);
@@ -177,6 +177,52 @@ TEST(DecoderBranchInference, OnePassMatchesTheFormula) {
     }
     omp_set_num_threads(before);
     EXPECT_EQ(&decoder_kernels(), &decoder_kernels_at(decoder_kernels_count() - 1));
+  }
+}
+
+// Even and odd sides, several strips and tiles, channels that are no whole step.
+TEST_P(DecoderBranch, GradientsOfSeveralSizesMatchTheFormula) {
+  for (const auto& [height, width] : {std::pair<std::int64_t, std::int64_t>{4, 12}, {11, 68}, {10, 37}, {1, 2}}) {
+    const BranchShape shape{2, 20, 3, height, width};
+    std::vector<torch::Tensor> leaves = random_branch(shape), wide;
+    torch::nn::BatchNorm2d norm(shape.channels);
+    norm->train(GetParam());
+    for (torch::Tensor& t : leaves) {
+      wide.push_back(t.to(torch::kFloat64).requires_grad_(true));
+      t.requires_grad_(true);
+    }
+    {
+      const torch::NoGradGuard no_grad;
+      norm->weight.copy_(leaves[3]);
+      norm->bias.copy_(leaves[4]);
+    }
+    const torch::Tensor zero = torch::zeros({20}, torch::kFloat64), one = torch::ones({20}, torch::kFloat64);
+    const torch::Tensor want = slow_branch(wide, zero, one, GetParam(), 1);
+    const torch::Tensor got = decoder_branch(leaves[0], leaves[1], leaves[2], *norm, leaves[5], leaves[6], 1);
+    const torch::Tensor weights = torch::randn_like(got);
+    (got * weights).sum().backward();
+    (want * weights).sum().backward();
+    for (const std::size_t i : {0, 1, 5}) expect_close(leaves[i].grad(), wide[i].grad(), 1e-5, std::to_string(height) + " rows, input " + std::to_string(i));
+  }
+}
+
+TEST(DecoderBranchReach, PlanesThatNoHeadReadsHaveNoGradient) {
+  const BranchShape shape{1, 8, 3, 24, 40};
+  const std::vector<torch::Tensor> in = random_branch(shape);
+  torch::nn::BatchNorm2d norm(shape.channels);
+  norm->eval();
+  torch::Tensor wanted = torch::ones({1, 1, 24, 40});  // all but an L, so that corners point in and out
+  wanted.slice(2, 4, 15).slice(3, 6, 35) = 0;
+  wanted.slice(2, 4, 21).slice(3, 6, 19) = 0;
+  for (int turn = 0; turn < 4; ++turn) {
+    for (int shift = 0; shift < 4; ++shift) {
+      const torch::Tensor mask = wanted.roll({shift / 2, shift % 2}, {2, 3}), x = in[0].clone().requires_grad_(true);
+      (decoder_branch(x, in[1], in[2], *norm, in[5], in[6], 1) * mask).square().sum().backward();
+      const torch::Tensor read = torch::max_pool2d(mask, 7, 1, 3);
+      EXPECT_EQ(read.min().item<float>(), 0.0F);
+      EXPECT_TRUE(torch::equal((x.grad() != 0).any(1, true), read != 0)) << turn << ", " << shift;
+    }
+    wanted = turn % 2 == 0 ? wanted.flip(2) : wanted.flip(3);
   }
 }
 

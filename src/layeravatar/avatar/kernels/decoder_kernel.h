@@ -9,12 +9,12 @@ inline constexpr std::int64_t kConvInputs = 6, kConvSize = 7, kConvBorder = 3, k
 /// the taps h0[j] = h[2 j] (four) and h1[j] = h[2 j + 1] (three), and * for sum over j of taps[j] line[m + j]:
 ///   S = (h0 + h1) * O,  A = h0 * (E - O),  B = h1 * (E[m + 1] - O)
 ///   y[2 m] = h0 * E + h1 * O = S + A,  y[2 m + 1] = h0 * O + h1 * E[m + 1] = S + B
-/// so 11 multiplications take the place of 14, and of both directions 121 that of 196. In y[2 m] the terms h0[3] O[m + 3] of S and A cancel. Down the columns,
-/// where h0[3] and this line's number would otherwise be rounded with others, they are left out: S has three taps, A ends in h0[3] E[m + 3] and B in h0[3] O[m + 3].
-/// So a result depends to the last bit on nothing but the 7 x 7 numbers in its reach. Product 3 r + c has kind r in rows and c in columns, 0 for S, 1 for A
-/// and 2 for B; its taps begin at kFirstTap. Product planes are [O, E - O, E[m + 1] - O, E] in rows, [O, E - O, E[m + 1] - O] in columns.
+/// so 11 multiplications take the place of 14, and of both directions 121 that of 196. In y[2 m] the terms h0[3] O[m + 3] of S and A cancel, but for rounding. Down
+/// the columns they are left out: S has three taps, A ends in h0[3] E[m + 3] and B in h0[3] O[m + 3]. Then the convolution of zeros is exactly zero whatever lies
+/// beyond its 7 x 7 numbers: planes that no head reads have no gradient. Product 3 r + c has kind r in rows and c in columns, 0 for S, 1 for A and 2 for B; its taps
+/// begin at kFirstTap. Product planes are [O, E - O, E[m + 1] - O, E] in rows, [O, E - O, E[m + 1] - O] in columns.
 inline constexpr std::int64_t kProducts = 9, kProductTaps = 121, kProductPlanes = 12;
-inline constexpr std::int64_t kFirstTap[kProducts] = {0, 12, 24, 33, 49, 65, 77, 93, 109};
+inline constexpr std::int64_t kFirstTap[kProducts + 1] = {0, 12, 24, 33, 49, 65, 77, 93, 109, kProductTaps};
 /// Numbers behind the end of split planes that are read, though nothing depends on them.
 inline constexpr std::int64_t kReadBeyond = 128;
 

@@ -7,9 +7,10 @@ namespace {
 constexpr std::int64_t kOutputs = 4;                                    // channels per step of the convolution
 constexpr std::int64_t kOutputBlocks = LAV_VECTOR_BYTES == 64 ? 6 : 3;  // vectors of pixels per step
 constexpr std::int64_t kSpan = kOutputBlocks * kLanes;
+constexpr std::int64_t kShared = LAV_VECTOR_BYTES == 64 ? 2 : 4;  // such steps that share what they read
 constexpr std::int64_t kBlocks = LAV_VECTOR_BYTES == 64 ? 3 : 2;  // vectors of pixels per step of the input gradient
 constexpr std::int64_t kTile = (kBlocks + 1) * kLanes;            // pixels that these read
-constexpr std::int64_t kTileRows = LAV_VECTOR_BYTES == 64 ? 2 : 4;
+constexpr std::int64_t kTileRows = 2;
 constexpr std::int64_t kGroup = LAV_VECTOR_BYTES == 64 ? 4 : 2;  // channels per step of the weight gradient
 constexpr std::int64_t kStrip = 4, kColumns = 256;               // rows and columns of a phase at a time there
 constexpr std::int64_t kTaps = kConvSize * kConvSize;
@@ -111,60 +112,74 @@ void split_input(const BranchShape& s, const float* x, float* split) {
   for (std::int64_t k = 0; k < kReadBeyond; ++k) split[planes * kProductPlanes * plane + k] = 0;
 }
 
-// Adds one product: kOutputs channels of kSpan pixels from six planes.
-template <std::int64_t columns>
-inline void add_product(const BranchShape& s, const float* x, std::int64_t product, const float* taps, Outputs& sum) {
-  taps += kFirstTap[product] * kConvInputs * kOutputs;
-  Outputs part;
-#pragma GCC unroll 4
-  for (std::int64_t c = 0; c < kOutputs; ++c)
-#pragma GCC unroll 6
-    for (std::int64_t b = 0; b < kOutputBlocks; ++b) part[c][b] = sum[c][b];
-  for (std::int64_t in = 0; in < kConvInputs; ++in)
-    for (std::int64_t ty = 0; ty < tap_rows(product); ++ty) {
-      const float* line = x + (in * kProductPlanes + plane_of(product, ty)) * s.product_plane() + ty * s.pitch();
-#pragma GCC unroll 4
-      for (std::int64_t tx = 0; tx < columns; ++tx, taps += kOutputs) {
-        Vector v[kOutputBlocks];
-#pragma GCC unroll 6
-        for (std::int64_t b = 0; b < kOutputBlocks; ++b) {
-          v[b] = load(line + tx + b * kLanes);
-          LAV_IN_REGISTER(v[b]);
-        }
-#pragma GCC unroll 4
-        for (std::int64_t c = 0; c < kOutputs; ++c) {
-          Vector tap = broadcast(taps[c]);
-          LAV_IN_REGISTER(tap);
-#pragma GCC unroll 6
-          for (std::int64_t b = 0; b < kOutputBlocks; ++b) part[c][b] += tap * v[b];
-        }
+// Where a product's rows of taps lie behind a place in the first product plane: [input, row].
+struct Lines {
+  std::int64_t count[kProducts], at[kProducts][kConvInputs * 4];
+
+  explicit Lines(const BranchShape& s) {
+    for (std::int64_t p = 0; p < kProducts; ++p) {
+      count[p] = kConvInputs * tap_rows(p);
+      for (std::int64_t k = 0; k < count[p]; ++k) {
+        const std::int64_t in = k / tap_rows(p), ty = k % tap_rows(p);
+        at[p][k] = (in * kProductPlanes + plane_of(p, ty)) * s.product_plane() + ty * s.pitch();
       }
     }
+  }
+};
+
+// One product: kOutputs channels of kSpan pixels.
+template <std::int64_t columns>
+inline void product_span(const float* x, const std::int64_t* at, std::int64_t lines, const float* taps, Outputs& out) {
+  Outputs sum;
 #pragma GCC unroll 4
   for (std::int64_t c = 0; c < kOutputs; ++c)
 #pragma GCC unroll 6
-    for (std::int64_t b = 0; b < kOutputBlocks; ++b) sum[c][b] = part[c][b];
+    for (std::int64_t b = 0; b < kOutputBlocks; ++b) sum[c][b] = Vector{};
+  for (std::int64_t k = 0; k < lines; ++k) {
+    const float* line = x + at[k];
+#pragma GCC unroll 4
+    for (std::int64_t tx = 0; tx < columns; ++tx, taps += kOutputs) {
+      Vector v[kOutputBlocks];
+#pragma GCC unroll 6
+      for (std::int64_t b = 0; b < kOutputBlocks; ++b) {
+        v[b] = load(line + tx + b * kLanes);
+        LAV_IN_REGISTER(v[b]);
+      }
+#pragma GCC unroll 4
+      for (std::int64_t c = 0; c < kOutputs; ++c) {
+        Vector tap = broadcast(taps[c]);
+        LAV_IN_REGISTER(tap);
+#pragma GCC unroll 6
+        for (std::int64_t b = 0; b < kOutputBlocks; ++b) sum[c][b] += tap * v[b];
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (std::int64_t c = 0; c < kOutputs; ++c)
+#pragma GCC unroll 6
+    for (std::int64_t b = 0; b < kOutputBlocks; ++b) out[c][b] = sum[c][b];
 }
 
-// kOutputs channels of 2 x 2 phases of kSpan pixels; `x` is the place in the first product plane.
-inline void conv_span(const BranchShape& s, const float* x, const float* taps, const float* bias, Outputs (&y)[2][2]) {
-  Outputs first[3] = {};
-  add_product<4>(s, x, 0, taps, first[0]);
-  add_product<4>(s, x, 1, taps, first[1]);
-  add_product<3>(s, x, 2, taps, first[2]);
-  for (std::int64_t r = 0; r < 2; ++r) {
-    Outputs common;
-    __builtin_memcpy(common, first[0], sizeof common);
-    __builtin_memcpy(y[r], first[1], sizeof y[r]);
-    add_product<4>(s, x, 3 + 3 * r, taps, common);
-    add_product<4>(s, x, 4 + 3 * r, taps, y[r][0]);
-    add_product<3>(s, x, 5 + 3 * r, taps, y[r][1]);
+// `groups` <= kShared times kOutputs channels of 2 x 2 phases of kSpan pixels; `x` is the place in the first product plane.
+inline void conv_span(const Lines& lines, const float* x, const float* taps, const float* bias, std::int64_t groups, Outputs (*y)[2][2]) {
+  Outputs products[kShared][kProducts];
+  for (std::int64_t p = 0; p < kProducts; ++p)
+    for (std::int64_t g = 0; g < groups; ++g) {
+      const float* of = taps + (g * kProductTaps + kFirstTap[p]) * kConvInputs * kOutputs;
+      if (tap_columns(p) == 3) product_span<3>(x, lines.at[p], lines.count[p], of, products[g][p]);
+      else product_span<4>(x, lines.at[p], lines.count[p], of, products[g][p]);
+    }
+  for (std::int64_t g = 0; g < groups; ++g)
     for (std::int64_t c = 0; c < kOutputs; ++c)
-      for (std::int64_t b = 0; b < kOutputBlocks; ++b) {
-        y[r][0][c][b] = (y[r][0][c][b] + common[c][b]) + bias[c];
-        y[r][1][c][b] = (y[r][1][c][b] + common[c][b]) + bias[c];
-      }
-  }
+#pragma GCC unroll 6
+      for (std::int64_t b = 0; b < kOutputBlocks; ++b)
+#pragma GCC unroll 2
+        for (std::int64_t r = 0; r < 2; ++r) {
+          const auto rows = [&](std::int64_t column) { return products[g][column][c][b] + products[g][3 + 3 * r + column][c][b]; };
+          const Vector common = rows(0);
+          y[g][r][0][c][b] = (common + rows(1)) + bias[g * kOutputs + c];
+          y[g][r][1][c][b] = (common + rows(2)) + bias[g * kOutputs + c];
+        }
 }
 
 // Calls work(image, row of a phase, first pixel, pixels) for spans of kSpan pixels; the last of a row may be shorter.
@@ -179,16 +194,18 @@ void each_span(const BranchShape& s, const Work& work) {
 }
 
 void conv_forward(const BranchShape& s, const float* x, const ConvWeights& conv, float* y) {
+  const Lines lines(s);
   each_span(s, [&](std::int64_t i, std::int64_t row, std::int64_t at, std::int64_t count) {
     const float* from = x + i * kConvInputs * kProductPlanes * s.product_plane() + row * s.pitch() + at;
-    for (std::int64_t first = 0; first < s.channels; first += kOutputs) {
-      Outputs sum[2][2];
-      conv_span(s, from, conv.taps + first * kConvInputs * kProductTaps, conv.bias + first, sum);
-      for (std::int64_t c = 0; c < kOutputs; ++c)
+    for (std::int64_t first = 0; first < s.channels; first += kShared * kOutputs) {
+      const std::int64_t channels = least(kShared * kOutputs, s.channels - first);
+      Outputs sum[kShared][2][2];
+      conv_span(lines, from, conv.taps + first * kConvInputs * kProductTaps, conv.bias + first, channels / kOutputs, sum);
+      for (std::int64_t c = 0; c < channels; ++c)
         for (std::int64_t phase = 0; phase < 4; ++phase) {
           float* line = y + (i * s.channels + first + c) * s.split_plane() + phase * s.phase() + row * s.pitch() + s.kEdge + at;
           for (std::int64_t b = 0; b * kLanes < count; ++b)
-            store_some(line + b * kLanes, sum[phase / 2][phase % 2][c][b], count - b * kLanes);
+            store_some(line + b * kLanes, sum[c / kOutputs][phase / 2][phase % 2][c % kOutputs][b], count - b * kLanes);
         }
     }
   });
@@ -325,10 +342,15 @@ inline void row_products(const float* g, std::int64_t channel, const float* cons
 // kGroup channels and six taps in registers; sums stay in lanes until the end.
 void conv_weight_gradient(const BranchShape& s, const float* grad_y, const float* x, float* grad_weights) {
   const std::int64_t pitch = s.pitch(), plane = s.product_plane(), phase = s.phase();
+  std::int64_t at_tap[kConvInputs * kProductTaps], *next = at_tap;  // [product][input][tap]
+  for (std::int64_t p = 0; p < kProducts; ++p)
+    for (std::int64_t in = 0; in < kConvInputs; ++in)
+      for (std::int64_t ty = 0; ty < tap_rows(p); ++ty)
+        for (std::int64_t tx = 0; tx < tap_columns(p); ++tx) *next++ = (in * kProductPlanes + plane_of(p, ty)) * plane + ty * pitch + tx;
 #pragma omp parallel for schedule(static)
   for (std::int64_t first = 0; first < s.channels; first += kGroup) {
-    Vector sums[kGroup][kConvInputs * kProductTaps] = {};  // [product][input][tap]
-    for (std::int64_t job = 0; job < s.images * s.half_height(); job += 1) {
+    Vector sums[kGroup][kConvInputs * kProductTaps] = {};
+    for (std::int64_t job = 0; job < s.images * s.half_height(); ++job) {
       const std::int64_t i = job / s.half_height(), row = job % s.half_height();
       for (std::int64_t at = 0; at < s.half_width(); at += kColumns) {
         const std::int64_t width = least(kColumns, s.half_width() - at);
@@ -346,17 +368,12 @@ void conv_weight_gradient(const BranchShape& s, const float* grad_y, const float
             }
           }
         }
-        for (std::int64_t p = 0; p < kProducts; ++p) {
-          const std::int64_t rows = tap_rows(p), columns = tap_columns(p);
-          const auto tap = [&](std::int64_t t) {
-            const std::int64_t in = t / (rows * columns), ty = t / columns % rows;
-            return x + ((i * kConvInputs + in) * kProductPlanes + plane_of(p, ty)) * plane + (row + ty) * pitch + at + t % columns;
-          };
-          for (std::int64_t t = 0; t < kConvInputs * rows * columns; t += 6) {
-            const float* const taps[6] = {tap(t), tap(t + 1), tap(t + 2), tap(t + 3), tap(t + 4), tap(t + 5)};
-            row_products(lines[p][0], kColumns, taps, width, &sums[0][kFirstTap[p] * kConvInputs + t]);
+        const float* from = x + i * kConvInputs * kProductPlanes * plane + row * pitch + at;
+        for (std::int64_t p = 0; p < kProducts; ++p)
+          for (std::int64_t t = kFirstTap[p] * kConvInputs; t < kFirstTap[p + 1] * kConvInputs; t += 6) {
+            const float* const taps[6] = {from + at_tap[t], from + at_tap[t + 1], from + at_tap[t + 2], from + at_tap[t + 3], from + at_tap[t + 4], from + at_tap[t + 5]};
+            row_products(lines[p][0], kColumns, taps, width, &sums[0][t]);
           }
-        }
       }
     }
     for (std::int64_t c = 0; c < kGroup; ++c)

@@ -44,21 +44,24 @@ inline void store_heads(const BranchShape& s, std::int64_t sigmoid_heads, const 
 }
 
 void branch_forward(const BranchShape& s, const BranchForward& a) {
+  const Lines lines(s);
   each_span(s, [&](std::int64_t i, std::int64_t row, std::int64_t at, std::int64_t) {
     const float* from = a.x + i * kConvInputs * kProductPlanes * s.product_plane() + row * s.pitch() + at;
     float heads[2][2][kMostHeads][kSpan];
     for (std::int64_t phase = 0; phase < 4; ++phase)
       for (std::int64_t k = 0; k < s.heads; ++k)
         for (float& v : heads[phase / 2][phase % 2][k]) v = a.head_bias[k];
-    for (std::int64_t first = 0; first < s.channels; first += kOutputs) {
-      Outputs sum[2][2];
-      conv_span(s, from, a.conv.taps + first * kConvInputs * kProductTaps, a.conv.bias + first, sum);
-      for (std::int64_t phase = 0; phase < 4; ++phase) {
-        Outputs& active = sum[phase / 2][phase % 2];
-        for (auto& line : active)
-          for (Vector& z : line) z *= sigmoid_of(z);
-        add_heads(s, a.head_weights + first, active, heads[phase / 2][phase % 2][0], kSpan);
-      }
+    for (std::int64_t first = 0; first < s.channels; first += kShared * kOutputs) {
+      const std::int64_t groups = least(kShared, (s.channels - first) / kOutputs);
+      Outputs sum[kShared][2][2];
+      conv_span(lines, from, a.conv.taps + first * kConvInputs * kProductTaps, a.conv.bias + first, groups, sum);
+      for (std::int64_t g = 0; g < groups; ++g)
+        for (std::int64_t phase = 0; phase < 4; ++phase) {
+          Outputs& active = sum[g][phase / 2][phase % 2];
+          for (auto& line : active)
+            for (Vector& z : line) z *= sigmoid_of(z);
+          add_heads(s, a.head_weights + first + g * kOutputs, active, heads[phase / 2][phase % 2][0], kSpan);
+        }
     }
     for (std::int64_t y = 2 * row; y < least(2 * row + 2, s.height); ++y)
       store_heads(s, a.sigmoid_heads, heads[y % 2][0][0], heads[y % 2][1][0], kSpan, s.width - 2 * at,

@@ -24,9 +24,9 @@ inline std::int64_t least(std::int64_t a, std::int64_t b) { return a < b ? a : b
 
 // Keeps a value in a register: g++ else reads it from memory again for each of its uses.
 #if defined(__AVX512F__)
-#define LAV_IN_REGISTER(v) __asm__("" : "+v"(v))
+#define LAV_IN_REGISTER(v) __asm__ volatile("" : "+v"(v))
 #elif defined(__x86_64__)
-#define LAV_IN_REGISTER(v) __asm__("" : "+x"(v))
+#define LAV_IN_REGISTER(v) __asm__ volatile("" : "+x"(v))
 #else
 #define LAV_IN_REGISTER(v) static_cast<void>(v)
 #endif
