@@ -71,7 +71,7 @@ struct HeadsBackward {
   const float* mean;          // [C]
   const float* inverse;       // [C] 1 / standard deviation
   const float* head_weights;  // [K, C]
-  const float* grad_heads;    // [S, K, split plane] with respect to what goes into the sigmoids, zero outside the image
+  const float* grad_heads;    // [S, 4 phases, half height, K, pitch] with respect to what goes into the sigmoids, zero outside the image
   bool batch_statistics;      // mean and inverse depend on y
   bool parameters;            // fill what follows grad_y
   float* grad_y;              // [S, C, split plane], zeroed outside the image
@@ -87,7 +87,7 @@ struct DecoderKernels {
   /// Planes x [S, 6, h, w] into what the products read, [S, 6, 12, product plane], and weights [C, 6, 7, 7] into their taps.
   void (*split_input)(const BranchShape&, const float* x, float* split);
   void (*split_taps)(const BranchShape&, const float* weights, float* taps);
-  /// Heads [S, K, h, w] into split planes, zero outside the image.
+  /// Heads [S, K, h, w] into phases whose rows lie beside each other, [S, 4, half height, K, pitch], zero outside the image.
   void (*split_heads)(const BranchShape&, const float* heads, float* split);
   /// y [S, C, split plane] of the convolution of split x.
   void (*conv_forward)(const BranchShape&, const float* x, const ConvWeights&, float* y);

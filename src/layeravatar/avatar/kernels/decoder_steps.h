@@ -15,7 +15,7 @@ void split_heads(const BranchShape& s, const float* heads, float* split) {
   for (std::int64_t job = 0; job < planes * 4 * rows; ++job) {
     const std::int64_t plane = job / rows / 4, phase = job / rows % 4, row = job % rows;
     const float* from = heads + (plane * s.height + 2 * row + phase / 2) * s.width + phase % 2;
-    float* line = split + job * pitch;
+    float* line = split + ((plane / s.heads * 4 * rows + job % (4 * rows)) * s.heads + plane % s.heads) * pitch;
     const std::int64_t count = row < s.rows(phase / 2) ? s.columns(phase % 2) : 0;
     for (std::int64_t x = 0; x < pitch; ++x) line[x] = 0;
     for (std::int64_t x = 0; x < count; ++x) line[s.kEdge + x] = from[2 * x];
@@ -139,6 +139,7 @@ struct Sums {
 // One row of one channel's phase: the gradient with respect to z.
 inline void row_backward(const BranchShape& s, const HeadsBackward& a, std::int64_t c, const float* y, const float* grad_heads,
                          std::int64_t count, float* grad_z, Sums& sums) {
+  const std::int64_t pitch = s.pitch();
   const float scale = a.scale[c], shift = a.shift[c], mean = a.mean[c];
   Vector sum = {}, moment = {}, dots[kMostHeads] = {};
   for (std::int64_t at = 0; at < count; at += kBatch * kLanes) {  // beyond the row the heads' gradients are zero
@@ -146,7 +147,8 @@ inline void row_backward(const BranchShape& s, const HeadsBackward& a, std::int6
     for (std::int64_t k = 0; k < s.heads; ++k)
 #pragma GCC unroll 4
       for (std::int64_t b = 0; b < kBatch; ++b)
-        grad_active[b] += a.head_weights[k * s.channels + c] * load(grad_heads + k * s.split_plane() + at + b * kLanes);
+        grad_active[b] += a.head_weights[k * s.channels + c] * load(grad_heads + k * pitch + at + b * kLanes);
+#pragma GCC unroll 4
     for (std::int64_t b = 0; b < kBatch; ++b) {
       const std::int64_t x = at + b * kLanes;
       const Vector value = load_some(y + x, count - x), z = scale * value + shift, w = sigmoid_of(z);
@@ -159,7 +161,7 @@ inline void row_backward(const BranchShape& s, const HeadsBackward& a, std::int6
     if (!a.parameters) continue;
     for (std::int64_t k = 0; k < s.heads; ++k)
 #pragma GCC unroll 4
-      for (std::int64_t b = 0; b < kBatch; ++b) dots[k] += active[b] * load(grad_heads + k * s.split_plane() + at + b * kLanes);
+      for (std::int64_t b = 0; b < kBatch; ++b) dots[k] += active[b] * load(grad_heads + k * pitch + at + b * kLanes);
   }
   add_widened(sum, sums.grad);
   add_widened(moment, sums.moment);
@@ -195,7 +197,7 @@ void heads_backward(const BranchShape& s, const HeadsBackward& a) {
         float* line = a.grad_y + at;
         for (std::int64_t x = 0; x < s.kEdge; ++x) line[x] = 0;
         for (std::int64_t x = s.kEdge + count; x < pitch; ++x) line[x] = 0;
-        row_backward(s, a, first + c, a.y + at + s.kEdge, a.grad_heads + i * s.heads * s.split_plane() + in_plane + s.kEdge, count, line + s.kEdge, sums[c]);
+        row_backward(s, a, first + c, a.y + at + s.kEdge, a.grad_heads + job * s.heads * pitch + s.kEdge, count, line + s.kEdge, sums[c]);
       }
     }
     for (std::int64_t c = first; c < first + kOutputs; ++c) {
