@@ -104,6 +104,9 @@ void Convolution::choose_chunk() {
     c.all_columns = (shape_.columns + winograd_ - 1) / winograd_;
     c.columns = part_of(c.all_columns, kTileColumns);
     c.rows = part_of(c.all_rows, std::max(1, kTiles / c.columns));
+    const auto parts = [](int n, int of) { return (n + of - 1) / of; };
+    if (c.rows < c.all_rows && c.rows > 1 && parts(c.all_rows, c.rows) * parts(c.all_columns, c.columns) % 2 != 0)
+      c.rows = part_of(c.all_rows, c.rows - 1);  // an odd chunk would keep one of two threads waiting
     c.strip_rows = c.rows * winograd_ + 2;
     c.strip_columns = c.columns * winograd_ + 2;
     c.products = round_up(c.rows * c.columns, kRowsMultiple);
