@@ -12,16 +12,6 @@ namespace {
 
 using torch::Tensor;
 
-// [8, 8]: a row for each frequency.
-Tensor transform(const torch::TensorOptions& options) {
-  constexpr auto n = static_cast<double>(kCosineBlock);
-  const auto as_double = torch::TensorOptions().dtype(torch::kFloat64);
-  const Tensor frequency = torch::arange(kCosineBlock, as_double).unsqueeze(1), place = torch::arange(kCosineBlock, as_double) + 0.5;
-  Tensor out = torch::cos(frequency * place * (std::numbers::pi / n)) * std::sqrt(2 / n);
-  out[0] *= std::sqrt(0.5);
-  return out.to(options);
-}
-
 // m X m^T of each block X, as two products with one matrix for all blocks.
 Tensor both_sides(const Tensor& blocks, const Tensor& transposed) {
   const Tensor rows = blocks.contiguous().matmul(transposed);
@@ -30,9 +20,18 @@ Tensor both_sides(const Tensor& blocks, const Tensor& transposed) {
 
 }  // namespace
 
+Tensor cosine_matrix(const torch::TensorOptions& options) {
+  constexpr auto n = static_cast<double>(kCosineBlock);
+  const auto as_double = torch::TensorOptions().dtype(torch::kFloat64);
+  const Tensor frequency = torch::arange(kCosineBlock, as_double).unsqueeze(1), place = torch::arange(kCosineBlock, as_double) + 0.5;
+  Tensor out = torch::cos(frequency * place * (std::numbers::pi / n)) * std::sqrt(2 / n);
+  out[0] *= std::sqrt(0.5);
+  return out.to(options);
+}
+
 Tensor block_cosine(const Tensor& planes) {
   LAV_CHECK(planes.dim() == 4 && planes.size(2) % kCosineBlock == 0 && planes.size(3) % kCosineBlock == 0, "planes in whole blocks");
-  const Tensor m = transform(planes.options().requires_grad(false));
+  const Tensor m = cosine_matrix(planes.options().requires_grad(false));
   const Tensor blocks = planes.reshape({planes.size(0), planes.size(1), planes.size(2) / kCosineBlock, kCosineBlock,
                                         planes.size(3) / kCosineBlock, kCosineBlock});
   return both_sides(blocks.transpose(3, 4), m.t());
@@ -40,7 +39,7 @@ Tensor block_cosine(const Tensor& planes) {
 
 Tensor inverse_block_cosine(const Tensor& frequencies) {
   LAV_CHECK(frequencies.dim() == 6 && frequencies.size(4) == kCosineBlock && frequencies.size(5) == kCosineBlock, "frequencies of blocks");
-  const Tensor m = transform(frequencies.options().requires_grad(false));
+  const Tensor m = cosine_matrix(frequencies.options().requires_grad(false));
   return both_sides(frequencies, m).transpose(3, 4).reshape(
       {frequencies.size(0), frequencies.size(1), frequencies.size(2) * kCosineBlock, frequencies.size(3) * kCosineBlock});
 }

@@ -1,15 +1,18 @@
 #include "layeravatar/diffusion/mixture_prior.h"
 
 #include <fmt/format.h>
+#include <torch/csrc/autograd/custom_function.h>
 #include <torch/torch.h>
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <map>
 #include <utility>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/kernels/prior_kernel.h"
 #include "layeravatar/tensor/convert.h"
 #include "layeravatar/tensor/one_thread.h"
 
@@ -39,10 +42,25 @@ Tensor in_blocks(const Tensor& planes) {
   return planes.reshape({-1, planes.size(-3), planes.size(-2) / b, b, planes.size(-1) / b, b}).transpose(3, 4);
 }
 
-// block_cosine of one block as a matrix [64, 64]: frequencies from texels.
-Tensor block_transform(const torch::TensorOptions& options) {
-  return block_cosine(torch::eye(kInBlock, options).reshape({kInBlock, 1, MixturePrior::kBlock, MixturePrior::kBlock})).reshape({kInBlock, kInBlock}).t();
-}
+// A linear map and its transpose, by which gradients come back.
+using Map = std::function<Tensor(const Tensor&)>;
+struct Maps : torch::CustomClassHolder {
+  Map map, transpose;
+};
+struct Linear : torch::autograd::Function<Linear> {
+  static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, const Map& map, const Map& transpose) {
+    auto maps = c10::make_intrusive<Maps>();
+    maps->map = map;
+    maps->transpose = transpose;
+    context->saved_data["maps"] = c10::IValue::make_capsule(maps);
+    return map(x.contiguous());
+  }
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, const torch::autograd::variable_list& grads) {
+    const auto capsule = context->saved_data["maps"].toCapsule();
+    const auto& maps = static_cast<const Maps&>(*capsule);
+    return {Linear::apply(grads[0], maps.transpose, maps.map), Tensor(), Tensor()};
+  }
+};
 
 }  // namespace
 
@@ -111,7 +129,7 @@ MixturePrior::MixturePrior(std::int64_t channels, std::array<int, 2> image_size,
 
 Tensor MixturePrior::masks() const { return owner_.unsqueeze(0) == torch::arange(kParts, owner_.options()).reshape({-1, 1, 1, 1}); }
 
-std::shared_ptr<const MixturePrior::Prepared> MixturePrior::prepared() const {
+MixturePrior::Use MixturePrior::prepared() const {
   const torch::NoGradGuard no_grad;
   std::vector<std::int64_t> versions;
   for (const Tensor& buffer : {owner_, index_, basis_, step_, rest_}) {
@@ -120,35 +138,58 @@ std::shared_ptr<const MixturePrior::Prepared> MixturePrior::prepared() const {
   }
   const std::lock_guard lock(guard_);
   if (prepared_ && prepared_->versions == versions) return prepared_;
-  Prepared out{.versions = versions, .columns = columns_of_parts(), .basis = basis(), .block = {}, .block_masks = {}, .block_index = {}, .rest_variance = {}};
-  const Tensor mask_blocks = in_blocks(masks().to(torch::kFloat32).flatten(0, 1)).reshape({-1, kInBlock});
+  auto out = std::make_shared<Prepared>();
+  out->versions = versions;
+  out->columns = columns_of_parts();
+  out->basis = basis_;
+  out->step = step_;
+  out->cosine = cosine_matrix(step_.options());
+  const Tensor owners = in_blocks(owner_).reshape({-1, kInBlock}), parts = torch::arange(kParts, owner_.options());
+  const std::int64_t blocks = owners.size(0);
+  const Tensor owned = (owners.unsqueeze(0) == parts.reshape({-1, 1, 1})).any(2).flatten();  // [P N]
   const Tensor index = index_.to(torch::kInt64), of_index = index.div(kInBlock, "trunc");
-  const Tensor used = (mask_blocks.sum(1) > 0).index_fill(0, of_index, true), chosen = used.nonzero().squeeze(1);
-  out.block = chosen.remainder(mask_blocks.size(0) / kParts);
-  out.block_masks = mask_blocks.index_select(0, chosen);
-  out.block_index = (used.to(torch::kInt64).cumsum(0) - 1).index_select(0, of_index) * kInBlock + index.remainder(kInBlock);
-  out.rest_variance = rest_variance().reshape({-1, kInBlock}).index_select(0, chosen).flatten();
-  prepared_ = std::make_shared<const Prepared>(std::move(out));
+  const Tensor used = owned.index_fill(0, of_index, true), chosen = used.nonzero().squeeze(1);
+  out->block = chosen.remainder(blocks);
+  out->block_masks = (owners.index_select(0, out->block) == chosen.div(blocks, "trunc").unsqueeze(1)).to(torch::kFloat32);
+  out->block_order = std::get<1>(out->block.sort(c10::optional<bool>(true), 0));
+  out->block_begin = torch::cat({torch::zeros({1}, torch::kInt64), torch::bincount(out->block, {}, blocks).cumsum(0)});
+  out->block_index = (used.to(torch::kInt64).cumsum(0) - 1).index_select(0, of_index) * kInBlock + index.remainder(kInBlock);
+  const Tensor rest = rest_.square().reshape({channels_, kInBlock}).index_select(0, out->block.div(blocks / channels_, "trunc"));
+  out->rest_variance = (rest * owned.index_select(0, chosen).unsqueeze(1)).flatten().index_fill(0, out->block_index, 0);
+  prepared_ = out;
   return prepared_;
 }
 
-Tensor MixturePrior::block_frequencies(const Tensor& planes, const Prepared& use) const {
-  const Tensor blocks = in_blocks(planes).reshape({planes.size(0), -1, kInBlock}).index_select(1, use.block) * use.block_masks;
-  return blocks.matmul(block_transform(planes.options().requires_grad(false)).t()).flatten(1);
+Tensor MixturePrior::block_frequencies(const Tensor& planes, const Use& use) const {
+  return Linear::apply(planes, [this, use](const Tensor& x) {
+    Tensor out = torch::empty({x.size(0), use->rest_variance.size(0)});
+    prior_frequencies_cpu(blocks_of(*use, x.size(0)), tensor::floats(x, "planes"), tensor::mutable_floats(out, "frequencies"));
+    return out;
+  }, [this, use](const Tensor& f) { return planes_of_blocks(f, use); });
 }
 
-Tensor MixturePrior::planes_of_blocks(const Tensor& frequencies, const Prepared& use) const {
-  const std::int64_t batch = frequencies.size(0);
-  const Tensor blocks = frequencies.reshape({batch, -1, kInBlock}).matmul(block_transform(frequencies.options().requires_grad(false))) * use.block_masks;
-  const Tensor all = torch::zeros({batch, channels_ * rows_ * columns_ / kInBlock, kInBlock}, frequencies.options()).index_add(1, use.block, blocks);
-  return all.reshape({batch, channels_, rows_ / kBlock, columns_ / kBlock, kBlock, kBlock}).transpose(3, 4).reshape({batch, channels_, rows_, columns_});
+Tensor MixturePrior::planes_of_blocks(const Tensor& frequencies, const Use& use) const {
+  return Linear::apply(frequencies, [this, use](const Tensor& f) {
+    Tensor out = torch::empty({f.size(0), channels_, rows_, columns_});
+    prior_planes_cpu(blocks_of(*use, f.size(0)), tensor::floats(f, "frequencies"), tensor::mutable_floats(out, "planes"));
+    return out;
+  }, [this, use](const Tensor& x) { return block_frequencies(x, use); });
+}
+
+PriorBlocks MixturePrior::blocks_of(const Prepared& use, std::int64_t images) const {
+  return {images, channels_, rows_, columns_, use.block.size(0), tensor::floats(use.cosine, "cosine"), use.block.data_ptr<std::int64_t>(),
+          tensor::floats(use.block_masks, "masks"), use.block_order.data_ptr<std::int64_t>(), use.block_begin.data_ptr<std::int64_t>()};
+}
+
+PriorBasis MixturePrior::basis_of(const Prepared& use, std::int64_t images) {
+  return {images, kParts, use.step.size(1), use.basis.size(1), use.columns.data(), use.basis.data_ptr<std::int8_t>(), tensor::floats(use.step, "step")};
 }
 
 Tensor MixturePrior::all_frequencies(const Tensor& planes) const { return block_cosine(planes.unsqueeze(0) * masks()).flatten(); }
 
 Tensor MixturePrior::planes_of_kept(const Tensor& kept) const {
   const auto use = prepared();
-  return planes_of_blocks(torch::zeros({1, use->rest_variance.size(0)}, kept.options()).index_copy(1, use->block_index, kept.unsqueeze(0)), *use)[0];
+  return planes_of_blocks(torch::zeros({1, use->rest_variance.size(0)}, kept.options()).index_copy(1, use->block_index, kept.unsqueeze(0)), use)[0];
 }
 
 Tensor MixturePrior::by_frequency(const Tensor& all) const {
@@ -170,18 +211,20 @@ Tensor MixturePrior::basis() const {
   return out;
 }
 
-Tensor MixturePrior::to_basis(const Tensor& kept, const Prepared& use) {
-  std::vector<Tensor> out;
-  for (std::size_t p = 0; p < kParts; ++p)
-    out.push_back(kept.slice(1, use.columns[p], use.columns[p + 1]).matmul(use.basis.slice(1, use.columns[p], use.columns[p + 1]).t()));
-  return torch::stack(out, 1);
+Tensor MixturePrior::to_basis(const Tensor& kept, const Use& use) {
+  return Linear::apply(kept, [use](const Tensor& x) {
+    Tensor out = torch::empty({x.size(0), kParts, use->step.size(1)});
+    prior_to_basis_cpu(basis_of(*use, x.size(0)), tensor::floats(x, "coefficients"), tensor::mutable_floats(out, "components"));
+    return out;
+  }, [use](const Tensor& y) { return of_basis(y, use); });
 }
 
-Tensor MixturePrior::of_basis(const Tensor& y, const Prepared& use) {
-  std::vector<Tensor> out;
-  for (std::size_t p = 0; p < kParts; ++p)
-    out.push_back(y.select(1, static_cast<std::int64_t>(p)).matmul(use.basis.slice(1, use.columns[p], use.columns[p + 1])));
-  return torch::cat(out, 1);
+Tensor MixturePrior::of_basis(const Tensor& y, const Use& use) {
+  return Linear::apply(y, [use](const Tensor& c) {
+    Tensor out = torch::empty({c.size(0), use->basis.size(1)});
+    prior_of_basis_cpu(basis_of(*use, c.size(0)), tensor::floats(c, "components"), tensor::mutable_floats(out, "coefficients"));
+    return out;
+  }, [use](const Tensor& x) { return to_basis(x, use); });
 }
 
 Tensor MixturePrior::support() const {
@@ -294,18 +337,19 @@ Tensor MixturePrior::frequency_deviation() const {
 
 Tensor MixturePrior::mean() const { return planes_of_kept(mean_).unsqueeze(0); }
 
-Tensor MixturePrior::at(const Tensor& y) const { return planes_of_kept(mean_ + of_basis(y.unsqueeze(0), *prepared())[0]); }
+Tensor MixturePrior::at(const Tensor& y) const { return planes_of_kept(mean_ + of_basis(y.unsqueeze(0), prepared())[0]); }
 
 Tensor MixturePrior::of_components(const Tensor& c) const {
-  return planes_of_kept(of_basis((c * deviation_).unsqueeze(0), *prepared())[0]);
+  return planes_of_kept(of_basis((c * deviation_).unsqueeze(0), prepared())[0]);
 }
 
 Tensor MixturePrior::to_components(const Tensor& planes) const {
   const auto use = prepared();
-  return to_basis(block_frequencies(planes.unsqueeze(0), *use).index_select(1, use->block_index), *use)[0] * deviation_;
+  return to_basis(block_frequencies(planes.unsqueeze(0), use).index_select(1, use->block_index), use)[0] * deviation_;
 }
 
 Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tensor& noise, const Classes& classes) {
+  const tensor::OneThread same_bits;
   const Tensor a = signal.reshape({-1, 1, 1, 1}), s = noise.reshape({-1, 1, 1, 1});
   const double drift = kDrift * kDrift;
   const Tensor off = a.square() * drift + s.square();                                       // variance of y across the axes, [B, 1, 1, 1]
@@ -320,15 +364,14 @@ Tensor MixturePrior::posterior(const Tensor& y, const Tensor& signal, const Tens
 }
 
 Tensor MixturePrior::estimate(const Tensor& x, const Tensor& t, const Classes* classes) const {
-  const tensor::OneThread same_bits;
   const auto [signal, noise] = signal_and_noise(schedule_, t);
   const Tensor a = signal.unsqueeze(1), s = noise.unsqueeze(1);
   const auto gain = [&](const auto& variance) { return a * variance / (a * a * variance + s * s); };  // [B, ...]
-  const auto use = prepared();
-  const Tensor all = block_frequencies(x, *use), seen = all.index_select(1, use->block_index) - a * mean_, drift = gain(kDrift * kDrift);
-  const Tensor y = to_basis(seen, *use);
-  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise, classes != nullptr ? *classes : this->classes()) - drift.unsqueeze(2) * y, *use);
-  return planes_of_blocks((gain(use->rest_variance) * all).index_copy(1, use->block_index, kept), *use);
+  const Use use = prepared();
+  const Tensor all = block_frequencies(x, use), seen = all.index_select(1, use->block_index) - a * mean_, drift = gain(kDrift * kDrift);
+  const Tensor y = to_basis(seen, use);
+  const Tensor kept = mean_ + drift * seen + of_basis(posterior(y, signal, noise, classes != nullptr ? *classes : this->classes()) - drift.unsqueeze(2) * y, use);
+  return planes_of_blocks((gain(use->rest_variance) * all).index_copy(1, use->block_index, kept), use);
 }
 
 Tensor MixturePrior::velocity(const Tensor& x, const Tensor& estimate, const Tensor& t) const {

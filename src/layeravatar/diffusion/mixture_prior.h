@@ -16,6 +16,9 @@
 
 namespace layeravatar::diffusion {
 
+struct PriorBlocks;
+struct PriorBasis;
+
 /// Planes as a sum of up to kParts independent parts (body with hair, top, bottom, shoes), each with its own channels and texels. In the
 /// principal components y of a part's training planes, y ~ sum_l weight_l N(centre_l, S_l): a class l for each kind of garment,
 /// found by clustering, so that no sample lies halfway between long sleeves and short ones; around that, independent noise. A
@@ -51,6 +54,8 @@ class MixturePrior : public torch::nn::Module {
   [[nodiscard]] Classes classes() const { return {weight_, centre_, axes_, spread_}; }
   /// What is left of them by what is asked for. Throws Error(kConfig) for words that nobody has together.
   [[nodiscard]] Classes given(const Condition& condition) const;
+  /// Makes ready now what the first estimate would.
+  void prepare() const { (void)prepared(); }
   /// E[x0 | x_t] with x_t = a x0 + s noise at steps t [B]; x [B, C, h, w] -> the same shape. `classes`, of one mixture or of B, take the place of its own.
   [[nodiscard]] torch::Tensor estimate(const torch::Tensor& x, const torch::Tensor& t, const Classes* classes = nullptr) const;
   /// E[v | x_t] of v = a noise - s x0, from the estimate [B, C, h, w] of x0.
@@ -76,24 +81,30 @@ class MixturePrior : public torch::nn::Module {
   struct Prepared {
     std::vector<std::int64_t> versions;  // of the buffers it was made from
     Columns columns;
-    torch::Tensor basis;                 // [K, M]
-    torch::Tensor block;                 // [Q] int64: which of the C (h / 8) (w / 8) blocks of the planes
+    torch::Tensor basis, step;           // the buffers
+    torch::Tensor cosine;                // [8, 8]
+    torch::Tensor block;                 // [Q] int64: which of the N = C (h / 8) (w / 8) blocks of the planes
     torch::Tensor block_masks;           // [Q, 64] float32
+    torch::Tensor block_order;           // [Q] int64: the Q by `block`
+    torch::Tensor block_begin;           // [N + 1] int64: where each block's lie there
     torch::Tensor block_index;           // [M] int64, index in the Q blocks
     torch::Tensor rest_variance;         // [Q 64]
   };
+  using Use = std::shared_ptr<const Prepared>;
   /// Made anew when a buffer has changed; safe to ask from several threads.
-  [[nodiscard]] std::shared_ptr<const Prepared> prepared() const;
+  [[nodiscard]] Use prepared() const;
+  [[nodiscard]] PriorBlocks blocks_of(const Prepared& use, std::int64_t images) const;
+  [[nodiscard]] static PriorBasis basis_of(const Prepared& use, std::int64_t images);
   [[nodiscard]] torch::Tensor masks() const;                                       // [P, C, h, w] bool
   [[nodiscard]] torch::Tensor all_frequencies(const torch::Tensor& planes) const;  // [C, h, w] -> [P C h w]
   [[nodiscard]] torch::Tensor planes_of_kept(const torch::Tensor& kept) const;     // [M], zero elsewhere -> [C, h, w]
   [[nodiscard]] torch::Tensor by_frequency(const torch::Tensor& all) const;        // [P C h w], sums over blocks, [C, 8, 8]
   [[nodiscard]] Columns columns_of_parts() const;
-  [[nodiscard]] torch::Tensor block_frequencies(const torch::Tensor& planes, const Prepared& use) const;  // [B, C, h, w] -> [B, Q 64]
-  [[nodiscard]] torch::Tensor planes_of_blocks(const torch::Tensor& frequencies, const Prepared& use) const;  // the transpose
+  [[nodiscard]] torch::Tensor block_frequencies(const torch::Tensor& planes, const Use& use) const;  // [B, C, h, w] -> [B, Q 64]
+  [[nodiscard]] torch::Tensor planes_of_blocks(const torch::Tensor& frequencies, const Use& use) const;  // the transpose
   [[nodiscard]] torch::Tensor basis() const;                                       // [K, M], float32
-  static torch::Tensor to_basis(const torch::Tensor& kept, const Prepared& use);     // [B, M] -> [B, P, K]
-  static torch::Tensor of_basis(const torch::Tensor& y, const Prepared& use);        // the transpose
+  static torch::Tensor to_basis(const torch::Tensor& kept, const Use& use);          // [B, M] -> [B, P, K]
+  static torch::Tensor of_basis(const torch::Tensor& y, const Use& use);             // the transpose
   [[nodiscard]] torch::Tensor support() const;                                     // [P C h w], 1 in a part's blocks
   [[nodiscard]] torch::Tensor rest_variance() const;                               // [P C h w], zero where index points
   static torch::Tensor posterior(const torch::Tensor& y, const torch::Tensor& a, const torch::Tensor& s, const Classes& classes);  // [B, P, K], of a y + s noise
@@ -104,7 +115,7 @@ class MixturePrior : public torch::nn::Module {
   torch::Tensor owner_, index_, mean_, basis_, step_, deviation_, weight_, centre_, axes_, spread_, rest_;
   std::shared_ptr<PriorAttributes> attributes_;
   mutable std::mutex guard_;
-  mutable std::shared_ptr<const Prepared> prepared_;
+  mutable Use prepared_;
 };
 
 /// Ward's clustering: the two clusters whose union adds least to the squared distances from the centres become one, until

@@ -8,6 +8,7 @@
 #include <numbers>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/kernels/prior_kernel.h"
 #include "layeravatar/diffusion/unet.h"
 
 namespace layeravatar::diffusion {
@@ -196,6 +197,52 @@ TEST(MixturePrior, ComponentsMakePlanes) {
   EXPECT_LT((got - want).abs().max().item<double>(), 0.01 * want.abs().max().item<double>());  // 8 bits
   const torch::Tensor c = torch::randn({MixturePrior::kParts, prior.rank()}), y = planes_of(1, 9)[0];
   EXPECT_NEAR((prior.of_components(c) * y).sum().item<double>(), (c * prior.to_components(y)).sum().item<double>(), 1e-4);
+}
+
+TEST(PriorKernels, TransformMaskedBlocksAndBack) {
+  const std::vector<std::int64_t> block{1, 0, 3, 1}, order{1, 0, 3, 2}, begin{0, 1, 3, 3, 4};
+  const torch::Tensor x = torch::stack({planes_of(1, 31)[0], planes_of(1, 32)[0]}), masks = torch::rand({4, 8, 8}), cosine = cosine_matrix(torch::kFloat32);
+  const PriorBlocks blocks{2, 2, kRows, kColumns, 4, cosine.data_ptr<float>(), block.data(), masks.data_ptr<float>(), order.data(), begin.data()};
+  const torch::Tensor got = torch::empty({2, 4, 8, 8});
+  prior_frequencies_cpu(blocks, x.data_ptr<float>(), got.data_ptr<float>());
+  const torch::Tensor frequencies = torch::randn({2, 4, 8, 8});
+  torch::Tensor back = torch::zeros_like(x), planes = torch::empty_like(x);
+  for (std::int64_t image = 0; image < 2; ++image)
+    for (std::int64_t q = 0; q < 4; ++q) {
+      const std::int64_t b = block[static_cast<std::size_t>(q)];
+      const auto texels = [&](const torch::Tensor& of) { return of[image][b / 2].slice(1, b % 2 * 8, b % 2 * 8 + 8); };
+      EXPECT_LT((got[image][q] - block_cosine((texels(x) * masks[q]).reshape({1, 1, 8, 8})).reshape({8, 8})).abs().max().item<float>(), 1e-6);
+      texels(back) += masks[q] * inverse_block_cosine(frequencies[image][q].reshape({1, 1, 1, 1, 8, 8}))[0][0];
+    }
+  prior_planes_cpu(blocks, frequencies.data_ptr<float>(), planes.data_ptr<float>());
+  EXPECT_LT((planes - back).abs().max().item<float>(), 2e-6);
+}
+
+TEST(PriorKernels, MultiplyByTheBasisOfEachPart) {
+  constexpr std::int64_t kRank = 5, kWidth = 300;
+  const std::vector<std::int64_t> columns{0, 7, 7, 300};
+  const torch::Tensor basis = torch::randint(-127, 128, {kRank, kWidth}).to(torch::kInt8), step = torch::rand({3, kRank}) / 127;
+  const PriorBasis args{2, 3, kRank, kWidth, columns.data(), basis.data_ptr<std::int8_t>(), step.data_ptr<float>()};
+  const torch::Tensor x = torch::randn({2, kWidth}), y = torch::randn({2, 3, kRank}), to = torch::empty({2, 3, kRank}), of = torch::empty({2, kWidth});
+  prior_to_basis_cpu(args, x.data_ptr<float>(), to.data_ptr<float>());
+  prior_of_basis_cpu(args, y.data_ptr<float>(), of.data_ptr<float>());
+  for (std::int64_t p = 0; p < 3; ++p) {
+    const auto own = [&](const torch::Tensor& t) { return t.slice(1, columns[static_cast<std::size_t>(p)], columns[static_cast<std::size_t>(p + 1)]).to(torch::kFloat64); };
+    const torch::Tensor matrix = own(basis) * step[p].unsqueeze(1);
+    EXPECT_TRUE(torch::allclose(to.select(1, p).to(torch::kFloat64), own(x).matmul(matrix.t()), 1e-5, 1e-5)) << p;
+    EXPECT_TRUE(torch::allclose(own(of), y.select(1, p).to(torch::kFloat64).matmul(matrix), 1e-5, 1e-5)) << p;
+  }
+}
+
+TEST(MixturePrior, TheEstimateHasAGradient) {
+  MixturePrior prior(2, {kRows, kColumns}, 8);
+  prior.fit(planes_of(9, 5), two_owners());
+  const torch::Tensor x = torch::stack(planes_of(2, 6)), along = torch::stack(planes_of(2, 7)), by = torch::stack(planes_of(2, 8)), t = torch::tensor({200, 700});
+  const auto value = [&](const torch::Tensor& at) { return (prior.estimate(at, t) * by).to(torch::kFloat64).sum(); };
+  const torch::Tensor source = x.clone().requires_grad_(true);
+  const double got = (torch::autograd::grad({value(source)}, {source})[0] * along).sum().item<double>();
+  constexpr double kApart = 1e-2;
+  EXPECT_NEAR(got, ((value(x + kApart * along) - value(x - kApart * along)) / (2 * kApart)).item<double>(), 2e-3 * std::abs(got));
 }
 
 TEST(WardClusters, JoinsWhatAddsLeastToTheSquaredDistances) {

@@ -413,6 +413,7 @@ Tensor UNetEngine::forward(const Tensor& x, const Tensor& t, const Classes* clas
 }
 
 void UNetEngine::prepare() {
+  if (unet_->prior() != nullptr) unet_->prior()->prepare();
   if (net_ != nullptr && net_->precision == unet_->precision() && net_->versions == versions_of(*unet_)) return;
   net_.reset();
   net_ = std::make_unique<Net>(*unet_);
