@@ -18,6 +18,8 @@ class LayerOrder {
   explicit LayerOrder(const templates::LayeredTemplate& layers, bool shoes = true);
   /// offset [N, 3] metres, opacity [N] (taken as constants) -> scalar, differentiable in the offsets; 0 without pairs.
   [[nodiscard]] torch::Tensor loss(const torch::Tensor& offset, const torch::Tensor& opacity, double margin = kMargin) const;
+  /// samples [N, 4] of opacity and offset -> the loss's gradient [N, 4] in them where the body's Gaussians alone move.
+  [[nodiscard]] torch::Tensor skin_gradient(const torch::Tensor& samples, double margin = kMargin) const;
 
  private:
   torch::Tensor outer_, skin_;  // [K] int64: the two Gaussians of each pair

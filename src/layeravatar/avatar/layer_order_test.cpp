@@ -55,6 +55,21 @@ TEST(LayerOrder, MatchesTheTwinWithGradientAndLeavesOpacityAlone) {
   EXPECT_NEAR((offset.grad() * direction).sum().item<double>(), slope, 2e-3 * std::abs(slope));
 }
 
+TEST(LayerOrder, TheSkinsGradientIsThatOfTheLossWithoutTheGarments) {
+  const templates::LayeredTemplate layers = small_template();
+  torch::manual_seed(6);
+  for (const bool shoes : {true, false}) {
+    const LayerOrder order(layers, shoes);
+    const torch::Tensor samples = torch::cat({torch::rand({layers.count(), 1}), 0.02 * torch::randn({layers.count(), 3})}, 1), got = order.skin_gradient(samples, 0.01);
+    torch::Tensor offset = samples.slice(1, 1).clone().requires_grad_(true);
+    torch::Tensor want = torch::autograd::grad({order.loss(offset, samples.select(1, 0), 0.01)}, {offset})[0];
+    want.slice(0, layers.body_count()).zero_();
+    EXPECT_GT(want.abs().max().item<float>(), 0.1F);
+    EXPECT_TRUE(torch::allclose(got.slice(1, 1), want, 1e-4, 1e-5));
+    EXPECT_EQ(got.select(1, 0).abs().max().item<float>(), 0);
+  }
+}
+
 TEST(LayerOrder, NothingIsAskedOfWhatLiesFarEnoughOutOrCannotBeSeen) {
   const templates::LayeredTemplate layers = small_template();
   const LayerOrder order(layers);

@@ -4,8 +4,21 @@
 #include <torch/torch.h>
 
 #include "layeravatar/avatar/attributes.h"
+#include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::avatar {
+namespace {
+
+// Adds to gradient [N, 4] that of factor / 2 times the squares by which the clothes' opacity, samples [N, 4] begin with it, differs from `wanted`.
+void hold_opacity(const torch::Tensor& samples, const torch::Tensor& clothes, const torch::Tensor& wanted, float factor, torch::Tensor& gradient) {
+  const float *now = tensor::floats(samples, "samples"), *then = tensor::floats(wanted, "opacity");
+  const bool* own = clothes.data_ptr<bool>();
+  float* to = tensor::mutable_floats(gradient, "gradient");
+  for (std::int64_t i = 0; i < samples.size(0); ++i)
+    if (own[i]) to[4 * i] += factor * (now[4 * i] - then[i]);
+}
+
+}  // namespace
 
 torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const LayerOrder& order, const LooseGaussians& loose, const torch::Tensor& planes,
                             const torch::Tensor& kept, double apart) {
@@ -32,13 +45,11 @@ torch::Tensor settle_layers(Decoder& decoder, const MapSampler& sampler, const L
   torch::optim::Adam adam(groups, torch::optim::AdamOptions(kStepSize));
   for (int step = 0; step < kSteps; ++step) {
     const torch::Tensor samples = sampler.sample(decoder.geometry_map(moved().unsqueeze(0)))[0];  // opacity, offset
-    const torch::Tensor now = samples.select(1, 0), offsets = samples.slice(1, 1, 4);
     // Garments do not give way to skin.
-    const torch::Tensor offset = torch::where(clothes.unsqueeze(1), offsets.detach(), offsets);
-    torch::Tensor loss = order.loss(offset, now, apart);
-    if (count > 0) loss = loss + torch::where(clothes, now - opacity, torch::zeros({})).square().sum() / count;
+    torch::Tensor gradient = order.skin_gradient(samples.detach(), apart);
+    if (count > 0) hold_opacity(samples.detach(), clothes, opacity, static_cast<float>(2 / count), gradient);
     adam.zero_grad();
-    loss.backward();
+    samples.backward(gradient);
     if (kept.defined()) {
       const torch::Tensor still = kept.slice(0, 0, kPlaneChannels / 2);
       body.mutable_grad().masked_fill_(still.slice(2, 0, h), 0);
