@@ -148,7 +148,7 @@ TEST_F(Pack, RoundTrip) {
   write_pack(path, pack);
   const ModelPack back = read_pack(path);
   EXPECT_EQ(back.config.to_json(), pack.config.to_json());
-  EXPECT_EQ(back.hash.size(), 40U);
+  EXPECT_EQ(back.hash.get().size(), 40U);
   EXPECT_EQ(back.layers.blocks, pack.layers.blocks);
   EXPECT_EQ(back.layers.positions, pack.layers.positions);
   EXPECT_EQ(back.layers.uvs, pack.layers.uvs);

@@ -4,7 +4,6 @@
 #include <torch/torch.h>
 
 #include <algorithm>
-#include <cmath>
 #include <future>
 #include <limits>
 #include <memory>
@@ -13,9 +12,11 @@
 #include "layeravatar/body/joint_names.h"
 #include "layeravatar/core/mapped_file.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/core/finite.h"
 #include "layeravatar/io/safetensors.h"
 #include "layeravatar/io/sha1.h"
 #include "layeravatar/tensor/convert.h"
+#include "layeravatar/tensor/one_thread.h"
 
 namespace layeravatar::avatar {
 namespace {
@@ -93,9 +94,10 @@ void put_weights(io::ArrayMap& out, const std::string& name, const std::vector<f
 bool finite(const io::Array& array) {
   const auto below = [&]<class Word>(Word exponent) {
     const auto* const words = reinterpret_cast<const Word*>(array.data.data());
-    bool good = true;
-    for (std::size_t i = 0; i < array.count(); ++i) good &= (words[i] & exponent) != exponent;
-    return good;
+    const std::size_t count = array.count();
+    Word bad = 0;
+    for (std::size_t i = 0; i < count; ++i) bad |= static_cast<Word>((words[i] & exponent) == exponent);
+    return bad == 0;
   };
   switch (array.dtype) {
     case io::DType::kF16: return below(std::uint16_t{0x7C00});
@@ -119,8 +121,7 @@ struct Reader {
   }
   [[nodiscard]] std::vector<float> floats(const std::string& name, const std::vector<std::int64_t>& shape) const {
     std::vector<float> out = io::to_floats(need(name, shape));
-    if (!std::all_of(out.begin(), out.end(), [](float x) { return std::isfinite(x); }))
-      reject(file, fmt::format("tensor '{}' contains non-finite numbers", name));
+    if (!all_finite(out)) reject(file, fmt::format("tensor '{}' contains non-finite numbers", name));
     return out;
   }
   [[nodiscard]] torch::Tensor tensor(const std::string& name, const std::vector<std::int64_t>& shape) const {
@@ -267,10 +268,13 @@ ModelPack read_pack(const std::filesystem::path& path) {
   if (format == in.metadata.end() || format->second != kFormat || !in.metadata.contains("config"))
     reject(file, fmt::format("not a model pack; expected format '{}'", kFormat));
   ModelPack out;
-  std::future<std::string> hash = std::async(std::launch::async, [mapped] { return io::sha1_hex(mapped->bytes()); });
+  out.hash = std::async(std::launch::async, [mapped] { return io::sha1_hex(mapped->bytes()); }).share();
   out.config = PackConfig::from_json(in.metadata.at("config"), file);
   const Reader reader{in.tensors, file};
-  std::future<Tensors> unet = std::async(std::launch::async, [&reader] { return reader.part("diffusion_ema.denoising."); });
+  std::future<Tensors> unet = std::async(std::launch::async, [&reader] {
+    layeravatar::tensor::stay_on_one_thread();
+    return reader.part("diffusion_ema.denoising.");
+  });
   for (const auto& [name, array] : in.tensors)
     if (std::none_of(std::begin(kParts), std::end(kParts), [&](auto part) { return name.starts_with(part); }))
       reject(file, fmt::format("unknown tensor '{}'", name));
@@ -313,7 +317,6 @@ ModelPack read_pack(const std::filesystem::path& path) {
     if (!(var.item<float>() > 0)) reject(file, "tensor 'code_activation.running_var'; expected a positive number");
     out.activation.set_statistics(reader.tensor("code_activation.running_mean", {1}), var);
   }
-  out.hash = hash.get();
   return out;
 }
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <filesystem>
+#include <future>
 #include <map>
 #include <string>
 #include <vector>
@@ -35,7 +36,7 @@ struct ModelPack {
   Tensors decoder, unet;     // averaged weights, float32
   BetasRegression betas;
   PlaneActivation activation;  // statistics of the codes behind the planes; fresh in a pack that lacks them
-  std::string hash;          // SHA-1 of the file, hex; empty before it is written
+  std::shared_future<std::string> hash = std::async(std::launch::deferred, [] { return std::string(); }).share();  // SHA-1 of the file, hex; empty before it is written
 };
 
 /// kSmall: the denoiser, bases, skinning weights and frames as float16; weights and joint regressor by their non-zero

@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/core/finite.h"
 
 namespace layeravatar::body {
 namespace {
@@ -19,9 +20,7 @@ void check_size(const char* name, std::size_t found, std::int64_t expected) {
 }
 
 void check_finite(const char* name, const std::vector<float>& values) {
-  if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) {
-    throw Error(ErrorKind::kInput, std::string("array '") + name + "' contains non-finite numbers");
-  }
+  if (!all_finite(values)) throw Error(ErrorKind::kInput, std::string("array '") + name + "' contains non-finite numbers");
 }
 
 void add_shape(const BodyModel& model, PosedBody& out) {

@@ -259,11 +259,11 @@ struct PoseFunction : torch::autograd::Function<PoseFunction> {
 
 }  // namespace
 
-Deformer::Deformer(const body::BodyModel& body, templates::LayeredTemplate layers) : body_(body) {
+Deformer::Deformer(body::BodyModel model, templates::LayeredTemplate layers) : body_(std::move(model)) {
   check_template(layers);
   auto rest = std::make_shared<RestGaussians>();
-  rest->skeleton = skeleton_of(body);
-  rest->volume = body::canonical_volume(body);
+  rest->skeleton = skeleton_of(body_);
+  rest->volume = body::canonical_volume(body_);
   rest->positions = layers.shifted_positions();
   rest->fixed = layers.weights_mask();
   rest->shape_dirs = gaussian_shape_dirs(layers);

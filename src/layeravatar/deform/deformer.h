@@ -47,7 +47,7 @@ class Deformer {
   using Pose = std::shared_ptr<const PreparedPose>;
 
   /// Builds the weight volume from the canonical body. Throws Error(kInternal) when the template's arrays disagree.
-  Deformer(const body::BodyModel& body, templates::LayeredTemplate layers);
+  Deformer(body::BodyModel model, templates::LayeredTemplate layers);
 
   [[nodiscard]] std::int64_t count() const { return layers().count(); }
   [[nodiscard]] const templates::LayeredTemplate& layers() const;

@@ -117,10 +117,11 @@ struct UNetEngine::Net {
   explicit Net(const UNet& unet);
   void plan(int count);
   Tensor forward(const Tensor& x, const Tensor& estimate, const Tensor& t);
-  [[nodiscard]] std::size_t bytes() const;
-  [[nodiscard]] Work work() const;
+  [[nodiscard]] std::size_t bytes();
+  [[nodiscard]] Work work();
 
  private:
+  [[nodiscard]] std::vector<Convolution*> all_convolutions();
   struct Size {
     int rows, columns;
   };
@@ -159,6 +160,22 @@ UNetEngine::Net::Net(const UNet& unet) : precision(unet.precision()), versions(v
   }
   head_norm = Norm(weights, "out.gn");
   head = convolution(weights, "out.conv", {out.back().channels}, size);
+  std::vector<Convolution*> all = all_convolutions();
+  const auto weights_of = [](const Convolution* c) { return c->in_blocks() * c->out_blocks() * c->shape().kernel; };
+  std::sort(all.begin(), all.end(), [&](const Convolution* a, const Convolution* b) { return weights_of(a) > weights_of(b); });  // no large one at the end
+#pragma omp parallel for schedule(dynamic)
+  for (Convolution* one : all) one->pack();
+}
+
+std::vector<Convolution*> UNetEngine::Net::all_convolutions() {
+  std::vector<Convolution*> all{&head};
+  for (ResBlock& b : res_blocks) {
+    all.insert(all.end(), {&b.first, &b.second});
+    if (b.has_shortcut) all.push_back(&b.shortcut);
+  }
+  for (Attention& a : attentions) all.insert(all.end(), {&a.qkv, &a.proj});
+  for (Convolution& c : convolutions) all.push_back(&c);
+  return all;
 }
 
 Convolution UNetEngine::Net::convolution(const Weights& weights, const std::string& name, const std::vector<int>& channels, Size size, int stride,
@@ -371,27 +388,16 @@ Tensor UNetEngine::Net::forward(const Tensor& x, const Tensor& estimate, const T
   return y;
 }
 
-UNetEngine::Work UNetEngine::Net::work() const {
+UNetEngine::Work UNetEngine::Net::work() {
   Work sum;
-  const auto add = [&](const Convolution& c) {
-    sum.products += c.products();
-    sum.weight_bytes += static_cast<double>(c.memory());
-  };
-  add(head);
-  for (const ResBlock& b : res_blocks) {
-    add(b.first);
-    add(b.second);
-    if (b.has_shortcut) add(b.shortcut);
+  for (const Convolution* c : all_convolutions()) {
+    sum.products += c->products();
+    sum.weight_bytes += static_cast<double>(c->memory());
   }
-  for (const Attention& a : attentions) {
-    add(a.qkv);
-    add(a.proj);
-  }
-  for (const Convolution& c : convolutions) add(c);
   return sum;
 }
 
-std::size_t UNetEngine::Net::bytes() const {
+std::size_t UNetEngine::Net::bytes() {
   std::size_t sum = static_cast<std::size_t>(work().weight_bytes) + keys.size() * sizeof(float);
   for (const auto* list : {&memory, &scratch})
     for (const Floats& one : *list) sum += one.size() * sizeof(float);
@@ -413,7 +419,6 @@ Tensor UNetEngine::forward(const Tensor& x, const Tensor& t, const Classes* clas
 }
 
 void UNetEngine::prepare() {
-  if (unet_->prior() != nullptr) unet_->prior()->prepare();
   if (net_ != nullptr && net_->precision == unet_->precision() && net_->versions == versions_of(*unet_)) return;
   net_.reset();
   net_ = std::make_unique<Net>(*unet_);

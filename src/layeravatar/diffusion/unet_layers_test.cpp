@@ -58,7 +58,8 @@ double convolution_error(const Case& c) {
   append_places(shape.out_channel, 0, c.out);
   const auto weights = testing::deterministic("w", static_cast<std::size_t>(ins * c.out * taps), testing::Kind::kSigned),
              bias = testing::deterministic("b", static_cast<std::size_t>(c.out), testing::Kind::kSigned);
-  const Convolution conv(shape, weights.data(), bias.data());
+  Convolution conv(shape, weights.data(), bias.data());
+  conv.pack();
   std::vector<FilledMap> inputs;
   std::vector<std::vector<float>> scales, shifts;
   Convolution::Run run;

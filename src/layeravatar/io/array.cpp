@@ -1,7 +1,7 @@
 #include "layeravatar/io/array.h"
 
+#include <algorithm>
 #include <bit>
-#include <cmath>
 #include <limits>
 #include <utility>
 
@@ -35,7 +35,7 @@ float to_float(Half value) {
   const std::uint32_t exponent = (value.bits >> 10U) & 0x1FU;
   const std::uint32_t mantissa = value.bits & 0x3FFU;
   if (exponent == 0) {  // zero and subnormal: mantissa * 2^-24
-    const float magnitude = std::ldexp(static_cast<float>(mantissa), -24);
+    const float magnitude = static_cast<float>(mantissa) * 0x1p-24F;
     return sign != 0 ? -magnitude : magnitude;
   }
   const std::uint32_t wide = exponent == 31 ? 255U : exponent + 112U;  // bias 15 to bias 127
@@ -118,13 +118,13 @@ void expect_shape(const Array& array, const std::vector<std::int64_t>& shape, co
 }
 
 std::vector<float> to_floats(const Array& array) {
-  std::vector<float> out;
-  out.reserve(array.count());
+  if (array.dtype == DType::kF32) return {array.at<float>().begin(), array.at<float>().end()};
+  std::vector<float> out(array.count());
   visit_elements(array, [&out]<class T>(std::span<const T> values) {
-    for (const T& value : values) {
-      if constexpr (std::is_class_v<T>) out.push_back(to_float(value));
-      else out.push_back(static_cast<float>(value));
-    }
+    std::transform(values.begin(), values.end(), out.begin(), [](const T& value) {
+      if constexpr (std::is_class_v<T>) return to_float(value);
+      else return static_cast<float>(value);
+    });
   });
   return out;
 }

@@ -1,14 +1,13 @@
 #include "layeravatar/produce/sampling.h"
 
 #include <fmt/format.h>
-#include <omp.h>
 #include <torch/torch.h>
 
 #include <algorithm>
 #include <array>
 #include <future>
 #include <iterator>
-#include <optional>
+#include <memory>
 #include <utility>
 
 #include "layeravatar/avatar/plane_owner.h"
@@ -18,6 +17,7 @@
 #include "layeravatar/produce/likeness.h"
 #include "layeravatar/produce/settler.h"
 #include "layeravatar/tensor/convert.h"
+#include "layeravatar/tensor/one_thread.h"
 
 namespace layeravatar::produce {
 namespace {
@@ -50,15 +50,15 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
   const std::int64_t h = s.config.planes_height;
   tensor::expect_shape(noise, {static_cast<std::int64_t>(names.size()), 12, h, 3 * h}, "noise");
   const torch::NoGradGuard no_grad;
-  // Beside what follows, of which much runs on one thread.
-  std::future<void> packed = std::async(std::launch::async, [&s, threads = omp_get_max_threads()] {
+  // Beside the packing of weights, which takes all threads.
+  std::future<std::unique_ptr<Settler>> making = std::async(std::launch::async, [&s] {
     const torch::NoGradGuard no_grad_here;
-    omp_set_num_threads(threads);
-    if (s.engine) s.engine->prepare();
+    tensor::stay_on_one_thread();
+    if (s.unet && s.unet->prior() != nullptr) s.unet->prior()->prepare();
+    return s.config.profile == "official" ? nullptr : std::make_unique<Settler>(s);
   });
-  std::optional<Settler> settler;
-  if (s.config.profile != "official") settler.emplace(s);
-  packed.get();
+  if (s.engine) s.engine->prepare();
+  const std::unique_ptr<Settler> settler = making.get();
   std::vector<avatar::Avatar> out;
   for (std::int64_t i = 0; i < noise.size(0); ++i) {
     SamplingOptions one_of = options;
@@ -68,7 +68,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
     avatar::Avatar one;
     one.planes = (settler ? settler->settle(planes[0], options.held.mask) : planes[0]).contiguous();
     one.betas = s.betas.predict(one.planes);
-    one.provenance = {{"pack", s.pack_hash}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler},
+    one.provenance = {{"pack", s.pack_hash.get()}, {"source", names[static_cast<std::size_t>(i)]}, {"sampler", options.sampler},
                       {"steps", std::to_string(options.steps)}, {"spacing", options.spacing}};
     if (options.order != 0) one.provenance["order"] = std::to_string(options.order);
     if (options.eta != 0) one.provenance["eta"] = fmt::format("{}", options.eta);

@@ -4,6 +4,7 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/precision.h"
@@ -14,13 +15,13 @@
 
 namespace layeravatar::produce {
 
-Studio make_studio(const avatar::ModelPack& pack, const std::string& file) {
+Studio make_studio(avatar::ModelPack pack, const std::string& file) {
   Studio s;
   s.config = pack.config;
   s.pack_hash = pack.hash;
-  s.deformer = std::make_shared<deform::Deformer>(pack.body, pack.layers);
   s.sampler = std::make_shared<avatar::MapSampler>(pack.layers.uvs);
   s.composer = std::make_shared<avatar::Composer>(pack.layers);
+  s.deformer = std::make_shared<deform::Deformer>(std::move(pack.body), std::move(pack.layers));
   s.betas = pack.betas;
   s.activation = pack.activation;
   s.decoder = std::make_shared<avatar::Decoder>();

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
 #include <string>
 #include <vector>
@@ -25,7 +26,7 @@ namespace layeravatar::produce {
 /// A pack's networks, template and body, in evaluation mode.
 struct Studio {
   avatar::PackConfig config;
-  std::string pack_hash;
+  std::shared_future<std::string> pack_hash;
   std::shared_ptr<const deform::Deformer> deformer;
   std::shared_ptr<const avatar::MapSampler> sampler;
   std::shared_ptr<avatar::Decoder> decoder;
@@ -39,7 +40,7 @@ struct Studio {
 
 /// Throws Error(kInput) naming the pack's file when a network's tensors do not fit the configuration.
 Studio open_studio(const std::filesystem::path& pack_file);
-Studio make_studio(const avatar::ModelPack& pack, const std::string& file);
+Studio make_studio(avatar::ModelPack pack, const std::string& file);
 
 /// Of the denoiser: fp32, bf16 or auto, which is fp32 with an official pack, whose numbers are the release's, and bf16 with others where
 /// the processor has it. Throws Error(kConfig) for another name.

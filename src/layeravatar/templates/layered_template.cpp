@@ -2,11 +2,11 @@
 
 #include <fmt/format.h>
 
-#include <cmath>
 
 #include "layeravatar/body/joint_names.h"
 #include "layeravatar/body/pose_params.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/core/finite.h"
 
 namespace layeravatar::templates {
 namespace {
@@ -73,8 +73,7 @@ LayeredTemplate from_arrays(const io::ArrayMap& arrays, const std::string& file)
   };
   const auto floats = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
     std::vector<float> out = io::to_floats(need(name, shape));
-    for (const float x : out)
-      if (!std::isfinite(x)) reject(file, name, "contains non-finite numbers");
+    if (!all_finite(out)) reject(file, name, "contains non-finite numbers");
     return out;
   };
   const auto integers = [&](const std::string& name, const std::vector<std::int64_t>& shape, std::int64_t limit) {

@@ -241,7 +241,7 @@ class Evaluator {
     subject_.studio = produce::make_studio(*pack_, files_.model.string());
     for (std::size_t s = 0; s < scenes_->size(); s += static_cast<std::size_t>(files_.stride)) subject_.known.push_back(s);
     subject_.planes = [this](std::size_t scene) { return avatar::read_avatar(person_file(scene), pack_->config.planes_height).planes; };
-    open_journal(work, pack_->hash);
+    open_journal(work, pack_->hash.get());
   }
 
   [[nodiscard]] fs::path person_file(std::size_t scene) const { return journal_->folder() / "people" / (scenes_->name(scene) + ".safetensors"); }
@@ -278,7 +278,7 @@ class Evaluator {
       const auto codes = fit_codes(scaffold, *subject_.studio.decoder, pack_->activation, prior, static_cast<std::int64_t>(scenes.size()), load, options, [](std::int64_t) {}, stop_);
       if (codes.empty()) throw Stopped{};
       for (std::size_t i = 0; i < scenes.size(); ++i)
-        avatar::write_avatar(person_file(todo[first + i]), {pack_->activation.forward(codes[i]), scenes[i].params.betas, {{"pack", pack_->hash}, {"source", "fitted to " + scenes[i].name}}});
+        avatar::write_avatar(person_file(todo[first + i]), {pack_->activation.forward(codes[i]), scenes[i].params.betas, {{"pack", pack_->hash.get()}, {"source", "fitted to " + scenes[i].name}}});
       say_(fmt::format("fitted {} of {} people", first + scenes.size(), todo.size()));
     }
   }

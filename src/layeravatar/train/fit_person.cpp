@@ -140,12 +140,12 @@ std::vector<fs::path> fit_person(const FitPersonOptions& options, const std::fun
 
   std::vector<fs::path> written = {options.output / "avatar.safetensors", options.output / "sheet.png", options.output / "report.html", options.output / "report.json"};
   avatar::write_avatar(written[0], {planes.contiguous(), scene.params.betas,
-                                    {{"pack", studio.pack_hash}, {"source", fmt::format("fit to {} pictures", used.size())}, {"seed", std::to_string(options.seed)},
+                                    {{"pack", studio.pack_hash.get()}, {"source", fmt::format("fit to {} pictures", used.size())}, {"seed", std::to_string(options.seed)},
                                      {"guided-steps", std::to_string(guided_steps)}, {"steps", std::to_string(options.steps)}}});
   const auto drawn = draw_all(studio, planes, all);
   const std::vector<double> psnr = psnr_of(studio, planes, all), mean = psnr_of(studio, mean_planes(studio), all);
   std::vector<io::Image> cells;
-  nlohmann::ordered_json json = {{"pack", studio.pack_hash}, {"seed", options.seed}, {"guided_steps", guided_steps}, {"steps", options.steps}, {"labels", fit.labelled}};
+  nlohmann::ordered_json json = {{"pack", studio.pack_hash.get()}, {"seed", options.seed}, {"guided_steps", guided_steps}, {"steps", options.steps}, {"labels", fit.labelled}};
   std::string rows;
   for (const bool fitted : {true, false})
     for (const std::int64_t v : fitted ? used : held_out) {

@@ -79,7 +79,7 @@ double Convolution::products() const {
 }
 
 Convolution::Convolution(Shape shape, const float* weights, const float* bias)
-    : shape_(std::move(shape)), bias_(shape_.out_channel.size()) {
+    : shape_(std::move(shape)), source_(weights), bias_(shape_.out_channel.size()) {
   for (std::size_t o = 0; o < shape_.out_channel.size(); ++o)
     if (shape_.out_channel[o] >= 0) bias_.data()[o] = bias[shape_.out_channel[o]];
   const int most = shape_.bfloat16 ? 2 : kPieceBlocks, count = (out_blocks() + most - 1) / most;
@@ -89,12 +89,13 @@ Convolution::Convolution(Shape shape, const float* weights, const float* bias)
     winograd_ = tiles(4) >= kLeastTiles ? 4 : tiles(2) >= kLeastSmallTiles ? 2 : 0;
   }
   choose_chunk();
-  if (winograd_ != 0)
-    pack_winograd(weights);
-  else if (shape_.bfloat16)
-    pack_tiles(weights);
-  else
-    pack_direct(weights);
+}
+
+void Convolution::pack() {
+  if (winograd_ != 0) pack_winograd();
+  else if (shape_.bfloat16) pack_tiles();
+  else pack_direct();
+  source_ = nullptr;
 }
 
 void Convolution::choose_chunk() {
@@ -129,7 +130,7 @@ void Convolution::choose_chunk() {
 }
 
 // [piece][block of inputs][tap][kBlock inputs][channels of the piece]
-void Convolution::pack_direct(const float* weights) {
+void Convolution::pack_direct() {
   const int taps = shape_.kernel * shape_.kernel;
   weights_ = Floats(shape_.in_channel.size() * shape_.out_channel.size() * static_cast<std::size_t>(taps));
   float* to = weights_.data();
@@ -139,12 +140,12 @@ void Convolution::pack_direct(const float* weights) {
         for (int i = block * kBlock; i < (block + 1) * kBlock; ++i)
           for (int o = pieces_[piece] * kBlock; o < pieces_[piece + 1] * kBlock; ++o, ++to) {
             const int in = shape_.in_channel[static_cast<std::size_t>(i)], out = shape_.out_channel[static_cast<std::size_t>(o)];
-            if (in >= 0 && out >= 0) *to = weights[(std::ptrdiff_t{out} * shape_.in_channels + in) * taps + tap];
+            if (in >= 0 && out >= 0) *to = source_[(std::ptrdiff_t{out} * shape_.in_channels + in) * taps + tap];
           }
 }
 
 // [piece][two blocks of inputs][tap][block of the piece][kBlock pairs of inputs][kBlock channels][2], as many bfloat16
-void Convolution::pack_tiles(const float* weights) {
+void Convolution::pack_tiles() {
   const int taps = shape_.kernel * shape_.kernel, steps = (in_blocks() + 1) / 2;
   weights_ = Floats(static_cast<std::size_t>(steps * kBlock * taps) * shape_.out_channel.size());
   auto* to = reinterpret_cast<std::uint16_t*>(weights_.data());
@@ -156,16 +157,15 @@ void Convolution::pack_tiles(const float* weights) {
             for (int k = 0; k < 2 * kBlock; ++k, ++to) {
               const auto place = static_cast<std::size_t>(i + k % 2);
               const int in = place < shape_.in_channel.size() ? shape_.in_channel[place] : -1, out = shape_.out_channel[static_cast<std::size_t>(o + k / 2)];
-              if (in >= 0 && out >= 0) *to = rounded(weights[(std::ptrdiff_t{out} * shape_.in_channels + in) * taps + tap]);
+              if (in >= 0 && out >= 0) *to = rounded(source_[(std::ptrdiff_t{out} * shape_.in_channels + in) * taps + tap]);
             }
 }
 
 // [chunk of kWinogradBlocks blocks of inputs][place in the tile][piece][inputs][channels of the piece]
-void Convolution::pack_winograd(const float* weights) {
+void Convolution::pack_winograd() {
   const int side = winograd_ + 2, places = side * side, ins = in_blocks() * kBlock, outs = out_blocks() * kBlock;
   weights_ = Floats(static_cast<std::size_t>(places) * static_cast<std::size_t>(ins) * static_cast<std::size_t>(outs));
   const Matrix g = filter_transform(winograd_);
-#pragma omp parallel for schedule(static)
   for (int i = 0; i < ins; ++i) {
     const int in = shape_.in_channel[static_cast<std::size_t>(i)];
     if (in < 0) continue;
@@ -176,7 +176,7 @@ void Convolution::pack_winograd(const float* weights) {
       for (int o = begin; o < begin + width; ++o) {
         const int out = shape_.out_channel[static_cast<std::size_t>(o)];
         if (out < 0) continue;
-        const float* w = weights + (std::ptrdiff_t{out} * shape_.in_channels + in) * 9;
+        const float* w = source_ + (std::ptrdiff_t{out} * shape_.in_channels + in) * 9;
         float* to = chunk + std::ptrdiff_t{begin} * depth + std::ptrdiff_t{i - first * kBlock} * width + (o - begin);
         for (const std::array<double, 3>& gu : g) {
           double row[3];  // of G w

@@ -74,7 +74,10 @@ class Convolution {
     int in_channels = 0;  // of `weights`
   };
   Convolution() = default;
+  /// To be packed before it runs; `weights` stay until then.
   Convolution(Shape shape, const float* weights, const float* bias);
+  /// On the calling thread: several convolutions may pack at a time.
+  void pack();
 
   /// out = convolution of the inputs' channels one after the other [+ residual, which may be `out` itself].
   /// silu: of the scaled and shifted input. moments, unless null, are those of `out`.
@@ -118,11 +121,12 @@ class Convolution {
 
  private:
   void choose_chunk();
-  void pack_direct(const float* weights);
-  void pack_winograd(const float* weights);
-  void pack_tiles(const float* weights);
+  void pack_direct();
+  void pack_winograd();
+  void pack_tiles();
 
   Shape shape_;
+  const float* source_ = nullptr;  // null once packed
   int winograd_ = 0;
   Chunk chunk_{};
   std::vector<int> pieces_;
