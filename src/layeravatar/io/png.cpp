@@ -8,12 +8,14 @@
 #include <csetjmp>
 #include <cstddef>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <span>
 
 #include "layeravatar/core/atomic_file.h"
+#include "layeravatar/core/clones.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/core/pooled_memory.h"
 
 // libpng reports errors with longjmp. Each function that calls setjmp therefore owns no object with a destructor and
 // changes no local variable; everything lives in the State of its caller.
@@ -111,7 +113,7 @@ bool read_rows(State& s) {
   return true;
 }
 
-bool write_chunks(State& s, const std::array<unsigned char, 13>& header, const std::vector<unsigned char>& data) {
+bool write_chunks(State& s, const std::array<unsigned char, 13>& header, std::span<const std::uint8_t> data) {
   if (setjmp(png_jmpbuf(s.png)) != 0) return false;
   constexpr png_byte kHeader[] = {'I', 'H', 'D', 'R', 0}, kData[] = {'I', 'D', 'A', 'T', 0}, kEnd[] = {'I', 'E', 'N', 'D', 0};
   png_write_sig(s.png);
@@ -125,67 +127,77 @@ bool write_chunks(State& s, const std::array<unsigned char, 13>& header, const s
 enum class Filter : std::uint8_t { kNone = 0, kSub = 1, kUp = 2, kPaeth = 4 };
 
 template <Filter filter>
-void filter_row(const std::uint8_t* row, const std::uint8_t* above, std::size_t size, std::size_t pixel, std::uint8_t* out) {
+inline __attribute__((always_inline)) void filter_with(const std::uint8_t* row, const std::uint8_t* above, std::size_t size, std::size_t pixel, std::uint8_t* out) {
   for (std::size_t i = 0; i < std::min(pixel, size); ++i)
     out[i] = static_cast<std::uint8_t>(row[i] - (filter == Filter::kUp || filter == Filter::kPaeth ? above[i] : 0));
   for (std::size_t i = pixel; i < size; ++i) {
-    const int left = row[i - pixel], up = above[i], corner = above[i - pixel];
-    int guess = 0;
+    using Wide = std::int16_t;  // no wider than need be: as many bytes at a time
+    const Wide left = row[i - pixel], up = above[i], corner = above[i - pixel];
+    Wide guess = 0;
     if constexpr (filter == Filter::kSub) guess = left;
     if constexpr (filter == Filter::kUp) guess = up;
     if constexpr (filter == Filter::kPaeth) {
-      const int p = std::abs(up - corner), q = std::abs(left - corner), r = std::abs(left + up - 2 * corner);
-      const int other = q <= r ? up : corner;
+      const auto down = static_cast<Wide>(up - corner), across = static_cast<Wide>(left - corner), both = static_cast<Wide>(down + across);
+      const auto p = static_cast<Wide>(down < 0 ? -down : down), q = static_cast<Wide>(across < 0 ? -across : across), r = static_cast<Wide>(both < 0 ? -both : both);
+      const Wide other = q <= r ? up : corner;
       guess = p <= q && p <= r ? left : other;
     }
     out[i] = static_cast<std::uint8_t>(row[i] - guess);
   }
 }
 
-// Sum of magnitudes, by which libpng chooses too.
-std::uint64_t weight(const std::uint8_t* row, std::size_t size) {
+// A row behind a filter, and the sum of its magnitudes, by which libpng chooses too.
+LAV_CLONES std::uint64_t filter_row(Filter filter, const std::uint8_t* row, const std::uint8_t* above, std::size_t size, std::size_t pixel, std::uint8_t* out) {
+  switch (filter) {
+    case Filter::kNone: filter_with<Filter::kNone>(row, above, size, pixel, out); break;
+    case Filter::kSub: filter_with<Filter::kSub>(row, above, size, pixel, out); break;
+    case Filter::kUp: filter_with<Filter::kUp>(row, above, size, pixel, out); break;
+    case Filter::kPaeth: filter_with<Filter::kPaeth>(row, above, size, pixel, out); break;
+  }
   std::uint64_t sum = 0;
-  for (std::size_t begin = 0; begin < size; begin += 1U << 16U) {
-    std::uint32_t part = 0;
-    for (std::size_t i = begin; i < std::min(size, begin + (1U << 16U)); ++i) part += std::min<std::uint32_t>(row[i], 256U - row[i]);
+  constexpr std::size_t kBytes = 256;
+  for (std::size_t begin = 0; begin < size; begin += kBytes) {
+    std::uint16_t part = 0;
+    for (std::size_t i = begin; i < std::min(size, begin + kBytes); ++i) part = static_cast<std::uint16_t>(part + std::min(out[i], static_cast<std::uint8_t>(-out[i])));
     sum += part;
   }
   return sum;
 }
 
 // The rows, each behind the number of the filter that leaves the least of it.
-std::vector<std::uint8_t> filtered(const Image& image) {
+PooledArray<std::uint8_t> filtered(const Image& image) {
   const std::size_t row = static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.channels), pixel = static_cast<std::size_t>(image.channels);
-  std::vector<std::uint8_t> out(static_cast<std::size_t>(image.height) * (row + 1)), tried(row);
+  PooledArray<std::uint8_t> out(static_cast<std::size_t>(image.height) * (row + 1));
+  std::vector<std::uint8_t> tried(row);
   const std::vector<std::uint8_t> nothing(row);
   for (std::size_t y = 0; y < static_cast<std::size_t>(image.height); ++y) {
     const std::uint8_t* const now = image.pixels.data() + y * row;
     const std::uint8_t* const above = y == 0 ? nothing.data() : now - row;
     std::uint8_t* const to = out.data() + y * (row + 1);
     std::uint64_t best = ~std::uint64_t{0};
-    const auto attempt = [&]<Filter filter> {
-      if (best == 0) return;
-      filter_row<filter>(now, above, row, pixel, tried.data());
-      const std::uint64_t here = weight(tried.data(), row);
-      if (here >= best) return;
+    for (const Filter filter : {Filter::kUp, Filter::kSub, Filter::kPaeth, Filter::kNone}) {
+      if (best == 0) break;
+      const std::uint64_t here = filter_row(filter, now, above, row, pixel, tried.data());
+      if (here >= best) continue;
       best = here;
       to[0] = static_cast<std::uint8_t>(filter);
       std::memcpy(to + 1, tried.data(), row);
-    };
-    attempt.operator()<Filter::kUp>();
-    attempt.operator()<Filter::kSub>();
-    attempt.operator()<Filter::kPaeth>();
-    attempt.operator()<Filter::kNone>();
+    }
   }
   return out;
 }
 
-std::vector<unsigned char> deflated(const std::vector<std::uint8_t>& bytes, int level) {
+struct Deflated {
+  PooledArray<std::uint8_t> memory;
+  std::size_t size;
+};
+
+Deflated deflated(const PooledArray<std::uint8_t>& bytes, int level) {
   const std::unique_ptr<libdeflate_compressor, void (*)(libdeflate_compressor*)> compressor(libdeflate_alloc_compressor(level), libdeflate_free_compressor);
   LAV_CHECK(compressor != nullptr, "libdeflate");
-  std::vector<unsigned char> out(libdeflate_zlib_compress_bound(compressor.get(), bytes.size()));
-  out.resize(libdeflate_zlib_compress(compressor.get(), bytes.data(), bytes.size(), out.data(), out.size()));
-  LAV_CHECK(!out.empty(), "libdeflate");
+  Deflated out{PooledArray<std::uint8_t>(libdeflate_zlib_compress_bound(compressor.get(), bytes.size())), 0};
+  out.size = libdeflate_zlib_compress(compressor.get(), bytes.data(), bytes.size(), out.memory.data(), out.memory.size());
+  LAV_CHECK(out.size > 0, "libdeflate");
   return out;
 }
 }  // namespace
@@ -239,7 +251,8 @@ std::string format_png(const Image& image, int level) {
   png_save_uint_32(header.data() + 4, static_cast<png_uint_32>(image.height));
   header[8] = 8;  // bits; then the colour, and compression, filters and interlace as usual
   header[9] = image.channels == 1 ? PNG_COLOR_TYPE_GRAY : image.channels == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_RGB_ALPHA;
-  LAV_CHECK(write_chunks(writer, header, deflated(filtered(image), level)), std::string("libpng: ") + writer.message);
+  const Deflated data = deflated(filtered(image), level);
+  LAV_CHECK(write_chunks(writer, header, {data.memory.data(), data.size}), std::string("libpng: ") + writer.message);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <bit>
 #include <cstring>
 
+#include "layeravatar/core/clones.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/tensor/convert.h"
 
@@ -13,22 +14,25 @@ namespace {
 constexpr std::int64_t kChunk = 256;  // pixels
 
 // Rounds 255 v, limited to 0..255: the lowest bits of the sum with 1.5 2^23 are the whole number.
-void to_bytes(const float* from, std::int64_t count, std::uint8_t* to) {
-  for (std::int64_t x = 0; x < count; ++x) {
-    const float limited = from[x] > 0.0F ? (from[x] < 1.0F ? from[x] : 1.0F) : 0.0F;
-    to[x] = static_cast<std::uint8_t>(std::bit_cast<std::uint32_t>(limited * 255.0F + 12582912.0F));
-  }
+inline __attribute__((always_inline)) std::uint32_t byte_of(float v) {
+  const float limited = v > 0.0F ? (v < 1.0F ? v : 1.0F) : 0.0F;
+  return std::bit_cast<std::uint32_t>(limited * 255.0F + 12582912.0F) & 255U;
 }
 
-// Channels one after another to pixels of `step` bytes; a fourth byte is 255. `more`: other bytes follow in the picture.
-void interleave(const std::uint8_t (&channel)[3][kChunk], std::int64_t count, std::int64_t step, bool more, std::uint8_t* to) {
-  if (step == 1) {
-    std::copy_n(channel[0], count, to);
-    return;
-  }
+LAV_CLONES void to_bytes(const float* from, std::int64_t count, std::uint8_t* to) {
+  for (std::int64_t x = 0; x < count; ++x) to[x] = static_cast<std::uint8_t>(byte_of(from[x]));
+}
+
+// Three channels, `plane` numbers apart, to pixels of 4 bytes, the fourth 255.
+LAV_CLONES void to_pixels(const float* from, std::int64_t plane, std::int64_t count, std::uint32_t* to) {
+  for (std::int64_t x = 0; x < count; ++x)
+    to[x] = byte_of(from[x]) | byte_of(from[plane + x]) << 8U | byte_of(from[2 * plane + x]) << 16U | 0xFF000000U;
+}
+
+// At most kChunk pixels of 3 or 4 bytes. `more`: other bytes follow in the picture.
+void put_pixels(const float* from, std::int64_t plane, std::int64_t count, std::int64_t step, bool more, std::uint8_t* to) {
   std::uint32_t pixel[kChunk];
-  for (std::int64_t k = 0; k < count; ++k)
-    pixel[k] = static_cast<std::uint32_t>(channel[0][k]) | static_cast<std::uint32_t>(channel[1][k]) << 8U | static_cast<std::uint32_t>(channel[2][k]) << 16U | 0xFF000000U;
+  to_pixels(from, plane, count, pixel);
   if (step == 4) {
     std::memcpy(to, pixel, static_cast<std::size_t>(4 * count));
     return;
@@ -53,7 +57,7 @@ io::Image picture_row(const std::vector<torch::Tensor>& pictures, bool opaque) {
   }
   const std::int64_t step = opaque ? 4 : channels;
   io::Image out{static_cast<int>(width), static_cast<int>(height), static_cast<int>(step), {}};
-  out.pixels.assign(static_cast<std::size_t>(width * height * step), 255);
+  out.pixels.resize(static_cast<std::size_t>(width * height * step));
   std::int64_t left = 0;
   for (const torch::Tensor& p : kept) {
     const float* from = tensor::floats(p, "picture");
@@ -62,9 +66,9 @@ io::Image picture_row(const std::vector<torch::Tensor>& pictures, bool opaque) {
     for (std::int64_t y = 0; y < height; ++y)
       for (std::int64_t x = 0; x < w; x += kChunk) {
         const std::int64_t count = std::min(kChunk, w - x);
-        std::uint8_t bytes[3][kChunk];
-        for (std::int64_t c = 0; c < channels; ++c) to_bytes(from + (c * height + y) * w + x, count, bytes[c]);
-        interleave(bytes, count, step, x + count < w, out.pixels.data() + (y * width + left + x) * step);
+        std::uint8_t* const to = out.pixels.data() + (y * width + left + x) * step;
+        if (channels == 1) to_bytes(from + y * w + x, count, to);
+        else put_pixels(from + y * w + x, height * w, count, step, x + count < w, to);
       }
     left += w;
   }
