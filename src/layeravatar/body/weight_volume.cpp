@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "layeravatar/core/clones.h"
 #include "layeravatar/core/error.h"
 
 namespace layeravatar::body {
@@ -19,6 +20,31 @@ constexpr std::int64_t kBlock = 64;  // vertices whose distances are computed at
 float linspace(int i, int n) {
   const float step = 2.0F / static_cast<float>(n - 1);
   return i < n / 2 ? -1.0F + step * static_cast<float>(i) : 1.0F - step * static_cast<float>(n - 1 - i);
+}
+
+// Of boxes between `low` and `high`, the squares of their distances from `at`.
+LAV_CLONES void box_squares(const float* const (&low)[3], const float* const (&high)[3], std::size_t count, const float* at, float* squares) {
+#pragma omp simd
+  for (std::size_t b = 0; b < count; ++b) {
+    float sum = 0;
+    for (std::size_t k = 0; k < 3; ++k) {
+      const float outside = std::max(std::max(low[k][b] - at[k], at[k] - high[k][b]), 0.0F);
+      sum += outside * outside;
+    }
+    squares[b] = sum;
+  }
+}
+
+// Of points; returns the least.
+LAV_CLONES float point_squares(const float* x, const float* y, const float* z, std::size_t count, const float* at, float* squares) {
+  float least = std::numeric_limits<float>::infinity();
+#pragma omp simd reduction(min : least)
+  for (std::size_t i = 0; i < count; ++i) {
+    const float dx = x[i] - at[0], dy = y[i] - at[1], dz = z[i] - at[2];
+    squares[i] = dx * dx + dy * dy + dz * dz;
+    least = squares[i] < least ? squares[i] : least;
+  }
+  return least;
 }
 
 struct Nearest {
@@ -50,29 +76,17 @@ class PointBlocks {
     Nearest best;
     best.square.fill(std::numeric_limits<float>::infinity());
     best.index.fill(std::numeric_limits<std::int32_t>::max());
-    box_squares(at, boxes);
+    boxes.resize(low_[0].size());
+    box_squares({low_[0].data(), low_[1].data(), low_[2].data()}, {high_[0].data(), high_[1].data(), high_[2].data()}, boxes.size(), at.data(), boxes.data());
     const auto first = static_cast<std::size_t>(std::min_element(boxes.begin(), boxes.end()) - boxes.begin());
     look_into(first, at, best);
     for (std::size_t b = 0; b < boxes.size(); ++b)
-      if (b != first && boxes[b] <= best.square.back()) look_into(b, at, best);
+      if (b != first && boxes[b] * kSafe <= best.square.back()) look_into(b, at, best);
     return best;
   }
 
  private:
   static constexpr float kSafe = 0.9999F;  // of a box's distance: rounding does not hide a point
-
-  void box_squares(const std::array<float, 3>& at, std::vector<float>& boxes) const {
-    boxes.resize(low_[0].size());
-#pragma omp simd
-    for (std::size_t b = 0; b < boxes.size(); ++b) {
-      float sum = 0;
-      for (std::size_t k = 0; k < 3; ++k) {
-        const float outside = std::max(std::max(low_[k][b] - at[k], at[k] - high_[k][b]), 0.0F);
-        sum += outside * outside;
-      }
-      boxes[b] = sum * kSafe;
-    }
-  }
 
   // Halves along the longest side, the first half of whole blocks.
   void split(std::span<const float> points, std::int64_t begin, std::int64_t end) {
@@ -100,15 +114,8 @@ class PointBlocks {
   void look_into(std::size_t block, const std::array<float, 3>& at, Nearest& best) const {
     const std::size_t begin = block * kBlock;
     const std::size_t width = std::min<std::size_t>(kBlock, ids_.size() - begin);
-    const float *px = axes_[0].data() + begin, *py = axes_[1].data() + begin, *pz = axes_[2].data() + begin;
-    float square[kBlock], least = std::numeric_limits<float>::infinity();
-#pragma omp simd reduction(min : least)
-    for (std::size_t i = 0; i < width; ++i) {
-      const float dx = px[i] - at[0], dy = py[i] - at[1], dz = pz[i] - at[2];
-      square[i] = dx * dx + dy * dy + dz * dz;
-      least = square[i] < least ? square[i] : least;
-    }
-    if (least > best.square.back()) return;
+    float square[kBlock];
+    if (point_squares(axes_[0].data() + begin, axes_[1].data() + begin, axes_[2].data() + begin, width, at.data(), square) > best.square.back()) return;
     for (std::size_t i = 0; i < width; ++i) {
       const std::int32_t id = ids_[begin + i];
       const auto comes_before = [&](std::size_t slot) { return square[i] < best.square[slot] || (square[i] == best.square[slot] && id < best.index[slot]); };
