@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <optional>
 
 #include "layeravatar/core/atomic_folder.h"
@@ -126,7 +127,7 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     avatars = sample_from_noise(studio, noise, names, sampling);
   }
   std::vector<fs::path> written;
-  std::vector<io::Image> rows;
+  std::vector<std::shared_future<io::Image>> rows;
   ViewWriter views;
   const std::size_t filmed = o.film && !cameras.empty() ? std::min<std::size_t>(avatars.size(), 4) : 0;
   std::optional<Film> film;
@@ -156,6 +157,17 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
     } else if (!cameras.empty()) {
       make_folder(o.output / name);
     }
+    if (o.panels) {
+      written.push_back(o.output / (name + "_panels.png"));
+      views.add(written.back(), [posed, size] { return panels(render_view(posed, geometry::turntable_cameras(size)[0], true)); }, 1);
+    }
+    if (rows.size() < 16) rows.push_back(views.add([posed, size] { return contact_row(posed, std::min(size, 384)); }));
+    if (i + 1 == avatars.size())
+      views.add(o.output / "contact_sheet.png", [rows] {
+        std::vector<io::Image> images;
+        for (const auto& row : rows) images.push_back(row.get());
+        return tile(images, 1);
+      }, 6);
     for (std::size_t v = 0; v < cameras.size(); ++v) {
       const fs::path stem = o.release_names ? o.output / fmt::format("{}_{:03}", release, v) : o.output / name / fmt::format("view_{:03}", v);
       auto view = views.add(stem, [posed] { return posed; }, cameras[v], o.release_names ? ViewFiles::kPanelsAndLabels : ViewFiles::kPicture, o.reference);
@@ -163,19 +175,13 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
       turns[v].push_back(std::move(view));
       if (i + 1 == filmed) film->add(std::move(turns[v]));
     }
-    if (o.panels) {
-      written.push_back(o.output / (name + "_panels.png"));
-      views.add(written.back(), std::make_shared<const io::Image>(panels(render_view(posed, geometry::turntable_cameras(size)[0], true))), 1);
-    }
     if (o.ply) {
       written.push_back(o.output / (name + ".ply"));
       write_ply(written.back(), posed);
     }
-    if (rows.size() < 16) rows.push_back(contact_row(posed, std::min(size, 384)));
     say(fmt::format("{}: {} pictures", written.front().parent_path().string() + "/" + name, cameras.size()));
   }
   written.push_back(o.output / "contact_sheet.png");
-  views.add(written.back(), std::make_shared<const io::Image>(tile(rows, 1)), 6);
   views.finish();
   if (film) film->commit(written);
   return written;

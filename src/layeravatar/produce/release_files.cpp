@@ -53,8 +53,20 @@ std::string release_name(int scene) { return fmt::format("scene_scene_{:04}", sc
 // More threads would mostly hold pictures.
 ViewWriter::ViewWriter() : queue_(static_cast<std::size_t>(std::clamp(at::get_num_threads(), 1, kMostAtOnce)), kWaiting) {}
 
-void ViewWriter::add(const std::filesystem::path& file, std::shared_ptr<const io::Image> picture, int level) {
-  queue_.add([file, picture = std::move(picture), level] { io::write_png(file, *picture, level); });
+void ViewWriter::add(const std::filesystem::path& file, std::function<io::Image()> picture, int level) {
+  queue_.add([file, picture = std::move(picture), level] {
+    tensor::stay_on_one_thread();
+    io::write_png(file, picture(), level);
+  });
+}
+
+std::shared_future<io::Image> ViewWriter::add(std::function<io::Image()> picture) {
+  const auto made = std::make_shared<std::promise<io::Image>>();
+  queue_.add([picture = std::move(picture), made] {
+    tensor::stay_on_one_thread();
+    made->set_value(picture());
+  });
+  return made->get_future().share();
 }
 
 ViewWriter::Picture ViewWriter::add(const std::filesystem::path& stem, std::function<splat::Gaussians()> gaussians, const geometry::Camera& camera,

@@ -38,8 +38,10 @@ class ViewWriter {
   /// components without Gaussians are black as the release leaves them, not white, and labels have false colours. Throws what an earlier
   /// view failed with.
   Picture add(const std::filesystem::path& stem, std::function<splat::Gaussians()> gaussians, const geometry::Camera& camera, ViewFiles files, bool reference);
-  /// Any other picture.
-  void add(const std::filesystem::path& file, std::shared_ptr<const io::Image> picture, int level);
+  /// Any other picture, made on one of these threads.
+  void add(const std::filesystem::path& file, std::function<io::Image()> picture, int level);
+  /// The same without a file.
+  std::shared_future<io::Image> add(std::function<io::Image()> picture);
   /// Returns when every file is there.
   void finish() { queue_.finish(); }
 
