@@ -8,6 +8,7 @@
 #include <cstring>
 #include <new>
 
+#include "layeravatar/core/clones.h"
 #include "layeravatar/diffusion/kernels/unet_layers.h"
 #include "layeravatar/diffusion/kernels/convolution_steps.h"
 
@@ -45,6 +46,20 @@ Matrix filter_transform(int m) {
   }
   g.push_back({0, 0, 1});
   return g;
+}
+
+constexpr int kMostOuts = kPieceBlocks * kBlock;
+// G w G' of n filters w [9][kMostOuts] at a time; place after place of the tile `pitch` apart.
+LAV_CLONES void transform_filters(const std::array<double, 3>* g, int side, const float* w, int n, float* to, std::ptrdiff_t pitch) {
+  double rows[3][kMostOuts];  // of G w
+  for (int u = 0; u < side; ++u) {
+    for (int x = 0; x < 3; ++x) {
+      const float *a = w + x * kMostOuts, *b = a + 3 * kMostOuts, *c = b + 3 * kMostOuts;
+      for (int o = 0; o < n; ++o) rows[x][o] = g[u][0] * static_cast<double>(a[o]) + g[u][1] * static_cast<double>(b[o]) + g[u][2] * static_cast<double>(c[o]);
+    }
+    for (int v = 0; v < side; ++v, to += pitch)
+      for (int o = 0; o < n; ++o) to[o] = static_cast<float>(rows[0][o] * g[v][0] + rows[1][o] * g[v][1] + rows[2][o] * g[v][2]);
+  }
 }
 
 }  // namespace
@@ -173,20 +188,12 @@ void Convolution::pack_winograd() {
     float* chunk = weights_.data() + std::ptrdiff_t{first} * kBlock * outs * places;
     for (std::size_t piece = 0; piece + 1 < pieces_.size(); ++piece) {
       const int begin = pieces_[piece] * kBlock, width = pieces_[piece + 1] * kBlock - begin;
-      for (int o = begin; o < begin + width; ++o) {
-        const int out = shape_.out_channel[static_cast<std::size_t>(o)];
-        if (out < 0) continue;
-        const float* w = source_ + (std::ptrdiff_t{out} * shape_.in_channels + in) * 9;
-        float* to = chunk + std::ptrdiff_t{begin} * depth + std::ptrdiff_t{i - first * kBlock} * width + (o - begin);
-        for (const std::array<double, 3>& gu : g) {
-          double row[3];  // of G w
-          for (int x = 0; x < 3; ++x) row[x] = gu[0] * static_cast<double>(w[x]) + gu[1] * static_cast<double>(w[3 + x]) + gu[2] * static_cast<double>(w[6 + x]);
-          for (const std::array<double, 3>& gv : g) {
-            *to = static_cast<float>(row[0] * gv[0] + row[1] * gv[1] + row[2] * gv[2]);
-            to += std::ptrdiff_t{outs} * depth;
-          }
-        }
+      float w[9 * kMostOuts] = {};
+      for (int o = 0; o < width; ++o) {
+        const int out = shape_.out_channel[static_cast<std::size_t>(begin + o)];
+        for (int tap = 0; out >= 0 && tap < 9; ++tap) w[tap * kMostOuts + o] = source_[(std::ptrdiff_t{out} * shape_.in_channels + in) * 9 + tap];
       }
+      transform_filters(g.data(), side, w, width, chunk + std::ptrdiff_t{begin} * depth + std::ptrdiff_t{i - first * kBlock} * width, std::ptrdiff_t{outs} * depth);
     }
   }
 }
