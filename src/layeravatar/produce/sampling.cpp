@@ -50,7 +50,7 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
   const std::int64_t h = s.config.planes_height;
   tensor::expect_shape(noise, {static_cast<std::int64_t>(names.size()), 12, h, 3 * h}, "noise");
   const torch::NoGradGuard no_grad;
-  // Beside the packing of weights, which takes all threads.
+  // Beside the packing of weights, which takes all threads, and the first steps.
   std::future<std::unique_ptr<Settler>> making = std::async(std::launch::async, [&s] {
     const torch::NoGradGuard no_grad_here;
     tensor::stay_on_one_thread();
@@ -58,13 +58,14 @@ std::vector<avatar::Avatar> sample(const Studio& s, const torch::Tensor& noise, 
     return s.config.profile == "official" ? nullptr : std::make_unique<Settler>(s);
   });
   if (s.engine) s.engine->prepare();
-  const std::unique_ptr<Settler> settler = making.get();
+  std::unique_ptr<Settler> settler;
   std::vector<avatar::Avatar> out;
   for (std::int64_t i = 0; i < noise.size(0); ++i) {
     SamplingOptions one_of = options;
     if (options.progress)
       one_of.progress = [&](int done, int steps) { options.progress(static_cast<int>(i) * steps + done, static_cast<int>(noise.size(0)) * steps); };
     const torch::Tensor planes = sample_planes(s, noise.slice(0, i, i + 1), step_seeds[static_cast<std::size_t>(i)], one_of);
+    if (making.valid()) settler = making.get();
     avatar::Avatar one;
     one.planes = (settler ? settler->settle(planes[0], options.held.mask) : planes[0]).contiguous();
     one.betas = s.betas.predict(one.planes);
