@@ -1,23 +1,20 @@
 #include "layeravatar/core/pooled_memory.h"
 
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <bit>
-#include <cstddef>
-#include <cstdint>
 #include <cstdlib>
 #include <deque>
 #include <iterator>
 #include <mutex>
 #include <new>
 
+#include "layeravatar/core/large_pages.h"
+
 namespace layeravatar {
 namespace {
 
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kLeast = std::size_t{1} << 16;  // smaller blocks are the allocator's business
-constexpr std::size_t kHugePage = std::size_t{1} << 21;
 constexpr std::size_t kMostKept = std::size_t{1} << 30;
 
 #ifdef __SANITIZE_ADDRESS__
@@ -50,34 +47,17 @@ std::size_t rounded(std::size_t bytes) {
 }
 
 // Blocks of whole large pages do not come from the heap: what lies there has small pages already.
-bool mapped(std::size_t size) { return kReuse && size >= kHugePage; }
-
-std::size_t whole_pages(std::size_t size) { return (size + kHugePage - 1) / kHugePage * kHugePage; }
-
-void* map(std::size_t size) {
-  const std::size_t wanted = whole_pages(size), taken = wanted + kHugePage;
-  void* const all = ::mmap(nullptr, taken, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (all == MAP_FAILED) throw std::bad_alloc();
-  const auto begin = reinterpret_cast<std::uintptr_t>(all);
-  const std::size_t before = (kHugePage - begin % kHugePage) % kHugePage, after = kHugePage - before;
-  auto* const block = static_cast<std::byte*>(all) + before;
-  if (before > 0) ::munmap(all, before);
-  if (after > 0) ::munmap(block + wanted, after);
-#ifdef MADV_HUGEPAGE
-  ::madvise(block, wanted, MADV_HUGEPAGE);  // advice: where it is not taken nothing changes
-#endif
-  return block;
-}
+bool mapped(std::size_t size) { return kReuse && size >= kLargePage; }
 
 void* allocate(std::size_t size) {
-  if (mapped(size)) return map(size);
+  if (mapped(size)) return map_large_pages(size);
   void* const block = std::aligned_alloc(kLine, size);
   if (block == nullptr) throw std::bad_alloc();
   return block;
 }
 
 void release(void* block, std::size_t size) {
-  if (mapped(size)) ::munmap(block, whole_pages(size));
+  if (mapped(size)) unmap_large_pages(block, size);
   else std::free(block);
 }
 

@@ -1,12 +1,7 @@
 // Packing of a convolution's weights, and the plan of its work.
-#include <sys/mman.h>
-
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 
 #include "layeravatar/core/clones.h"
 #include "layeravatar/diffusion/kernels/unet_layers.h"
@@ -63,29 +58,6 @@ LAV_CLONES void transform_filters(const std::array<double, 3>* g, int side, cons
 }
 
 }  // namespace
-
-Floats::Floats(std::size_t count) : size_(count) {
-  constexpr std::size_t kLine = 64, kLarge = std::size_t{1} << 22;
-  const std::size_t bytes = (count * sizeof(float) + kLine) / kLine * kLine;
-  if (bytes >= kLarge) {
-    void* const mapped = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (mapped == MAP_FAILED) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-    ::madvise(mapped, bytes, MADV_HUGEPAGE);  // advice: where it is not taken nothing changes
-#endif
-    data_ = std::unique_ptr<float[], FreeFloats>(static_cast<float*>(mapped), FreeFloats{bytes});
-    return;
-  }
-  auto* p = static_cast<float*>(std::aligned_alloc(kLine, bytes));
-  if (p == nullptr) throw std::bad_alloc();
-  std::memset(p, 0, count * sizeof(float));
-  data_.reset(p);
-}
-
-void FreeFloats::operator()(float* p) const {
-  if (mapped != 0) ::munmap(p, mapped);
-  else std::free(p);
-}
 
 double Convolution::products() const {
   const double channels = static_cast<double>(shape_.in_channel.size()) * static_cast<double>(shape_.out_channel.size());

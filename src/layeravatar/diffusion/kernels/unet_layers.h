@@ -5,6 +5,8 @@
 #include <memory>
 #include <vector>
 
+#include "layeravatar/core/large_pages.h"
+
 namespace layeravatar::diffusion {
 
 inline constexpr int kBlock = 16;         // channels that lie side by side
@@ -13,21 +15,21 @@ inline constexpr int kRowsMultiple = 24;  // of a matrix product's rows
 
 inline int blocks_of(int channels) { return (channels + kBlock - 1) / kBlock; }
 
-struct FreeFloats {
-  std::size_t mapped = 0;  // bytes, or 0 for memory of the allocator
-  void operator()(float* p) const;
-};
-
-/// Zeros, on a cache line; much of it in large pages that the system clears where they are first touched.
+/// Zeros, on a cache line, in large pages that those made one after another share. Copies are not made.
 class Floats {
  public:
   Floats() = default;
-  explicit Floats(std::size_t count);
+  explicit Floats(std::size_t count) : size_(count) {
+    const std::shared_ptr<void> memory = zeroed_memory(count * sizeof(float));
+    data_ = std::shared_ptr<float[]>(memory, static_cast<float*>(memory.get()));
+  }
+  Floats(Floats&&) = default;
+  Floats& operator=(Floats&&) = default;
   [[nodiscard]] float* data() const { return data_.get(); }
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
-  std::unique_ptr<float[], FreeFloats> data_;
+  std::shared_ptr<float[]> data_;
   std::size_t size_ = 0;
 };
 
