@@ -288,8 +288,8 @@ std::vector<torch::Tensor> run_kernels(const DecoderKernels& kernels, const Bran
 }
 
 TEST(DecoderKernels, InstructionSetsAgreeAndThreadsDoNotMatter) {
-  // One width that fills vectors, one below a vector, one above a chunk.
-  for (const BranchShape& s : {BranchShape{2, 8, 9, 5, 48}, BranchShape{1, 4, 4, 3, 9}, BranchShape{1, 4, 3, 2, 525}}) {
+  // One width that fills vectors, one that leaves no room in its rows, one below a vector, one above a chunk.
+  for (const BranchShape& s : {BranchShape{2, 8, 9, 5, 48}, BranchShape{1, 4, 4, 4, 32}, BranchShape{1, 4, 4, 3, 9}, BranchShape{1, 4, 3, 2, 525}}) {
     const std::vector<torch::Tensor> plain = run_kernels(decoder_kernels_at(0), s, 1);
     for (int k = 0; k < decoder_kernels_count(); ++k) {
       const std::vector<torch::Tensor> one = run_kernels(decoder_kernels_at(k), s, 1);

@@ -15,7 +15,7 @@ inline constexpr std::int64_t kConvInputs = 6, kConvSize = 7, kConvBorder = 3, k
 /// begin at kFirstTap. Product planes are [O, E - O, E[m + 1] - O, E] in rows, [O, E - O, E[m + 1] - O] in columns.
 inline constexpr std::int64_t kProducts = 9, kProductTaps = 121, kProductPlanes = 12;
 inline constexpr std::int64_t kFirstTap[kProducts + 1] = {0, 12, 24, 33, 49, 65, 77, 93, 109, kProductTaps};
-/// Numbers behind the end of split planes that are read, though nothing depends on them.
+/// Numbers behind the end of split planes: the last row's border of zeros, written with the planes, and more that is read though nothing depends on it.
 inline constexpr std::int64_t kReadBeyond = 128;
 
 /// S images of h x w pixels, C channels after the convolution (a multiple of 4), K heads.
@@ -74,7 +74,7 @@ struct HeadsBackward {
   const float* grad_heads;    // [S, 4 phases, half height, K, pitch] with respect to what goes into the sigmoids, zero outside the image
   bool batch_statistics;      // mean and inverse depend on y
   bool parameters;            // fill what follows grad_y
-  float* grad_y;              // [S, C, split plane], zeroed outside the image
+  float* grad_y;              // [S, C, split plane] and kReadBeyond more, zeroed outside the image
   float* grad_gain;           // [C] of the normalisation
   float* grad_bias;           // [C]
   float* grad_conv_bias;      // [C] exactly zero with batch statistics

@@ -12,7 +12,7 @@ constexpr std::int64_t kBlocks = LAV_VECTOR_BYTES == 64 ? 3 : 2;  // vectors of 
 constexpr std::int64_t kTile = (kBlocks + 1) * kLanes;            // pixels that these read
 constexpr std::int64_t kTileRows = 2;
 constexpr std::int64_t kGroup = LAV_VECTOR_BYTES == 64 ? 4 : 2;  // channels per step of the weight gradient
-constexpr std::int64_t kStrip = 4, kColumns = 256;               // rows and columns of a phase at a time there
+constexpr std::int64_t kColumns = 256;                           // of a phase at a time there
 constexpr std::int64_t kTaps = kConvSize * kConvSize;
 
 using Outputs = Vector[kOutputs][kOutputBlocks];

@@ -186,6 +186,7 @@ void channel_backward(const BranchShape& s, const HeadsBackward& a, std::int64_t
 
 void heads_backward(const BranchShape& s, const HeadsBackward& a) {
   const std::int64_t pitch = s.pitch(), rows = s.half_height();
+  for (std::int64_t k = 0; k < kReadBeyond; ++k) a.grad_y[s.images * s.channels * s.split_plane() + k] = 0;
 #pragma omp parallel for schedule(static)
   for (std::int64_t first = 0; first < s.channels; first += kOutputs) {
     Sums sums[kOutputs];
