@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kLine = 64;
 constexpr std::size_t kLeast = std::size_t{1} << 16;  // smaller blocks are the allocator's business
+constexpr std::size_t kMostTimes = 4;  // what is wanted a waiting block may have
 constexpr std::size_t kMostKept = std::size_t{1} << 30;
 
 #ifdef __SANITIZE_ADDRESS__
@@ -75,14 +76,17 @@ void give_back(void* block, std::size_t size) {
 }  // namespace
 
 std::shared_ptr<void> pooled_memory(std::size_t bytes) {
-  const std::size_t size = rounded(bytes);
+  std::size_t size = rounded(bytes);
   void* block = nullptr;
   if (size >= kLeast) {
     Pool& p = pool();
     const std::lock_guard lock(p.guard);
-    const auto found = std::find_if(p.waiting.rbegin(), p.waiting.rend(), [&](const Block& one) { return one.size == size; });
+    auto found = p.waiting.rend();  // the smallest that will do, of equals the last that came back
+    for (auto one = p.waiting.rbegin(); one != p.waiting.rend(); ++one)
+      if (one->size >= size && one->size <= kMostTimes * size && (found == p.waiting.rend() || one->size < found->size)) found = one;
     if (found != p.waiting.rend()) {
       block = found->memory;
+      size = found->size;
       p.waiting.erase(std::next(found).base());
       p.kept -= size;
     }

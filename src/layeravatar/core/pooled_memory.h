@@ -6,8 +6,8 @@
 
 namespace layeravatar {
 
-/// At least `bytes`, aligned to a cache line, not set. When the last owner is gone it serves a later request of about
-/// the same size; up to 1 GiB waits so, what came back first goes to the system. Safe to use from several threads.
+/// At least `bytes`, aligned to a cache line, not set. When the last owner is gone it serves a later request of at least a
+/// quarter of its size; up to 1 GiB waits so, what came back first goes to the system. Safe to use from several threads.
 std::shared_ptr<void> pooled_memory(std::size_t bytes);
 
 /// A fixed number of values in pooled memory, not set. Copies share them.
