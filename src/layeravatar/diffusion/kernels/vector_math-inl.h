@@ -96,7 +96,10 @@ HWY_INLINE void multiply_tile(const Left& a, int first_row, const Right& b, cons
 
 template <int kRows, int kVectors>
 HWY_INLINE void multiply_rows(const Left& a, int rows, const Right& b, const Result& c, bool add) {
-  for (int r = 0; r < rows; r += kRows) multiply_tile<kRows, kVectors>(a, r, b, c, add);
+  constexpr int kHalf = kRows / 2;
+  int r = 0;
+  for (; rows - r > kHalf; r += kRows) multiply_tile<kRows, kVectors>(a, r, b, c, add);
+  if (r < rows) multiply_tile<kHalf, kVectors>(a, r, b, c, add);
 }
 
 // c = a b, or c += a b; `blocks` of columns, up to kPieceBlocks. Operand and result must have room for rows up to the next
