@@ -13,6 +13,12 @@ namespace {
 
 constexpr std::size_t kLine = 64, kRegion = 16 * kLargePage;
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool kShare = false;  // what is read beyond a block shall be seen
+#else
+constexpr bool kShare = true;
+#endif
+
 std::size_t rounded(std::size_t bytes, std::size_t to) { return (bytes + to - 1) / to * to; }
 
 std::shared_ptr<void> region_of(std::size_t bytes) {
@@ -50,12 +56,12 @@ void unmap_large_pages(void* memory, std::size_t bytes) { ::munmap(memory, round
 
 std::shared_ptr<void> zeroed_memory(std::size_t bytes) {
   const std::size_t size = rounded(bytes + (bytes == 0), kLine);
-#ifdef __SANITIZE_ADDRESS__
-  void* const own = std::aligned_alloc(kLine, size);  // what is read beyond a block shall be seen
-  if (own == nullptr) throw std::bad_alloc();
-  std::memset(own, 0, size);
-  return {own, std::free};
-#else
+  if (!kShare) {
+    void* const own = std::aligned_alloc(kLine, size);
+    if (own == nullptr) throw std::bad_alloc();
+    std::memset(own, 0, size);
+    return {own, std::free};
+  }
   if (size > kRegion / 2) return region_of(size);
   Region& r = region();
   const std::lock_guard lock(r.guard);
@@ -66,7 +72,6 @@ std::shared_ptr<void> zeroed_memory(std::size_t bytes) {
   const std::size_t at = r.used;
   r.used += size;
   return {r.memory, static_cast<std::byte*>(r.memory.get()) + at};
-#endif
 }
 
 }  // namespace layeravatar
