@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-
 #include "layeravatar/body/joint_names.h"
 #include "layeravatar/body/pose_params.h"
 #include "layeravatar/core/error.h"
