@@ -16,6 +16,7 @@
 #include "layeravatar/deform/kernels/neighbours.h"
 #include "layeravatar/deform/kernels/pose_kernel.h"
 #include "layeravatar/diffusion/kernels/norm_silu_kernel.h"
+#include "layeravatar/diffusion/kernels/prior_kernel.h"
 #include "layeravatar/diffusion/kernels/unet_layers.h"
 #include "layeravatar/splat/kernels/splat_kernel.h"
 #include "layeravatar/train/kernels/reconstruction_loss_kernel.h"
@@ -126,7 +127,8 @@ void convolve(int kernel, int stride, int rows, int columns, bool doubled) {
   for (int i = 0; i < 48; ++i) shape.in_channel.push_back(i < 40 ? i : -1);
   for (int i = 0; i < 80; ++i) shape.out_channel.push_back(i < 72 ? i : -1);
   const std::vector<float> weights = random(static_cast<std::size_t>(72 * 40 * kernel * kernel)), bias = random(72), scale = random(2 * 48), shift = random(2 * 48);
-  const diffusion::Convolution conv(shape, weights.data(), bias.data());
+  diffusion::Convolution conv(shape, weights.data(), bias.data());
+  conv.pack();
   diffusion::FeatureMap in{nullptr, 3, doubled ? rows / 2 : rows, doubled ? columns / 2 : columns}, out{nullptr, 5, conv.out_rows(), conv.out_columns()};
   diffusion::Floats in_memory(in.size(2)), out_memory(out.size(2));
   in.data = in_memory.data();
@@ -191,6 +193,20 @@ void draw_in_a_queue() {
   queue.finish();
 }
 
+void look_up_prior() {
+  constexpr std::int64_t kRank = 5, kWidth = 300;
+  const std::vector<std::int64_t> block{1, 0, 3, 1}, order{1, 0, 3, 2}, begin{0, 1, 3, 3, 4}, columns{0, 7, 7, kWidth};
+  const std::vector<float> planes = random(2 * 2 * 8 * 16), masks = random(4 * 64), cosine = random(64), step = random(3 * kRank), x = random(2 * kWidth);
+  const diffusion::PriorBlocks blocks{2, 2, 8, 16, 4, cosine.data(), block.data(), masks.data(), order.data(), begin.data()};
+  std::vector<float> frequencies(2 * 4 * 64), back(planes.size()), y(2 * 3 * kRank), out(x.size());
+  diffusion::prior_frequencies_cpu(blocks, planes.data(), frequencies.data());
+  diffusion::prior_planes_cpu(blocks, frequencies.data(), back.data());
+  const std::vector<std::int8_t> basis(static_cast<std::size_t>(kRank * kWidth), std::int8_t{3});
+  const diffusion::PriorBasis args{2, 3, kRank, kWidth, columns.data(), basis.data(), step.data()};
+  diffusion::prior_to_basis_cpu(args, x.data(), y.data());
+  diffusion::prior_of_basis_cpu(args, y.data(), out.data());
+}
+
 int check() {
   omp_set_num_threads(4);
   int kernels = 0;
@@ -209,6 +225,7 @@ int check() {
   run([] { convolve(3, 2, 20, 30, false); });
   run([] { convolve(1, 1, 9, 31, false); });
   run(attend);
+  run(look_up_prior);
   run(normalise);
   run(lose);
   run(draw_in_a_queue);
