@@ -55,8 +55,7 @@ struct Nearest {
 /// Points in blocks of neighbours with a box each, so that most blocks are passed over.
 class PointBlocks {
  public:
-  /// `points` [V, 3] must outlive it.
-  explicit PointBlocks(std::span<const float> points) : points_(points) {
+  explicit PointBlocks(std::span<const float> points /* [V, 3] */) {
     ids_.resize(points.size() / 3);
     std::iota(ids_.begin(), ids_.end(), 0);
     split(points, 0, static_cast<std::int64_t>(ids_.size()));
@@ -72,47 +71,22 @@ class PointBlocks {
     }
   }
 
-  /// Memory of one thread, and what it found last.
-  struct Search {
-    std::vector<float> boxes;
-    Nearest best = {{}, none()};
-  };
-
-  /// The 10 nearest of `at`, nearest first; of equally far ones that with the smaller index. Those found before, which are mostly near, bound the search.
-  const Nearest& find(const std::array<float, 3>& at, Search& search) const {
-    Nearest& best = search.best;
-    std::vector<float>& boxes = search.boxes;
-    float bound = 0;
-    for (const std::int32_t id : best.index) bound = std::max(bound, square_from(at, id));
-    bound /= kSafe;
+  /// The 10 nearest of `at`, nearest first; of equally far ones that with the smaller index. `boxes` is memory of the caller's thread.
+  [[nodiscard]] Nearest find(const std::array<float, 3>& at, std::vector<float>& boxes) const {
+    Nearest best;
     best.square.fill(std::numeric_limits<float>::infinity());
-    best.index = none();
+    best.index.fill(std::numeric_limits<std::int32_t>::max());
     boxes.resize(low_[0].size());
     box_squares({low_[0].data(), low_[1].data(), low_[2].data()}, {high_[0].data(), high_[1].data(), high_[2].data()}, boxes.size(), at.data(), boxes.data());
+    const auto first = static_cast<std::size_t>(std::min_element(boxes.begin(), boxes.end()) - boxes.begin());
+    look_into(first, at, best);
     for (std::size_t b = 0; b < boxes.size(); ++b)
-      if (boxes[b] * kSafe <= std::min(bound, best.square.back())) look_into(b, at, bound, best);
+      if (b != first && boxes[b] * kSafe <= best.square.back()) look_into(b, at, best);
     return best;
   }
 
  private:
-  static constexpr float kSafe = 0.9999F;  // of a distance: rounding does not hide a point
-  static constexpr std::int32_t kNone = std::numeric_limits<std::int32_t>::max();
-
-  static std::array<std::int32_t, WeightVolume::kNeighbours> none() {
-    std::array<std::int32_t, WeightVolume::kNeighbours> out;
-    out.fill(kNone);
-    return out;
-  }
-
-  [[nodiscard]] float square_from(const std::array<float, 3>& at, std::int32_t id) const {
-    if (id == kNone) return std::numeric_limits<float>::infinity();
-    float sum = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      const float d = points_[3 * static_cast<std::size_t>(id) + k] - at[k];
-      sum += d * d;
-    }
-    return sum;
-  }
+  static constexpr float kSafe = 0.9999F;  // of a box's distance: rounding does not hide a point
 
   // Halves along the longest side, the first half of whole blocks.
   void split(std::span<const float> points, std::int64_t begin, std::int64_t end) {
@@ -137,13 +111,12 @@ class PointBlocks {
     split(points, middle, end);
   }
 
-  void look_into(std::size_t block, const std::array<float, 3>& at, float bound, Nearest& best) const {
+  void look_into(std::size_t block, const std::array<float, 3>& at, Nearest& best) const {
     const std::size_t begin = block * kBlock;
     const std::size_t width = std::min<std::size_t>(kBlock, ids_.size() - begin);
     float square[kBlock];
-    if (point_squares(axes_[0].data() + begin, axes_[1].data() + begin, axes_[2].data() + begin, width, at.data(), square) > std::min(bound, best.square.back())) return;
+    if (point_squares(axes_[0].data() + begin, axes_[1].data() + begin, axes_[2].data() + begin, width, at.data(), square) > best.square.back()) return;
     for (std::size_t i = 0; i < width; ++i) {
-      if (square[i] > bound || square[i] > best.square.back()) continue;
       const std::int32_t id = ids_[begin + i];
       const auto comes_before = [&](std::size_t slot) { return square[i] < best.square[slot] || (square[i] == best.square[slot] && id < best.index[slot]); };
       std::size_t slot = best.square.size() - 1;
@@ -157,7 +130,6 @@ class PointBlocks {
     }
   }
 
-  std::span<const float> points_;
   std::vector<std::int32_t> ids_;
   std::array<std::vector<float>, 3> axes_, low_, high_;  // of the points in the order of ids_; of the blocks
 };
@@ -209,13 +181,13 @@ WeightVolume WeightVolume::build(std::span<const float> canonical_vertices, std:
   const std::int64_t nodes = std::int64_t{kSize[0]} * kSize[1] * kSize[2];
   volume.nodes_.assign(static_cast<std::size_t>(nodes * kJoints), 0.0F);
   const PointBlocks blocks(canonical_vertices);
-  PointBlocks::Search search;
-#pragma omp parallel for schedule(dynamic, 64) firstprivate(search)
+  std::vector<float> boxes;
+#pragma omp parallel for schedule(dynamic, 64) private(boxes)
   for (std::int64_t n = 0; n < nodes; ++n) {
     const auto x = static_cast<int>(n % kSize[0]);
     const auto y = static_cast<int>(n / kSize[0] % kSize[1]);
     const auto z = static_cast<int>(n / kSize[0] / kSize[1]);
-    const Nearest& nearest = blocks.find(volume.node_position(x, y, z), search);
+    const Nearest nearest = blocks.find(volume.node_position(x, y, z), boxes);
     std::array<float, kNeighbours> share;
     float total = 0.0F;
     for (std::size_t i = 0; i < share.size(); ++i) {
