@@ -69,7 +69,7 @@ struct Pixels {
   V x, y[kJoint];
 };
 
-// Pixel less mean, negated.
+// Mean less pixel.
 struct Offsets {
   V dx, dy[kJoint];
 };
@@ -155,6 +155,20 @@ HWY_INLINE std::uint16_t blocks_of(const ProjectedSplat& s, const TilePlace& til
     else bits[at / 8] = static_cast<std::uint8_t>(bits[at / 8] | some[0] << at % 8);
   }
   return static_cast<std::uint16_t>(bits[0] | bits[1] << 8);
+}
+
+// The Gaussians of one splat at some pixels and of one, the same or another, at some, the same or others.
+HWY_INLINE void store_gaussians(const ProjectedSplat& first, const Pixels& first_pixels, float* to_first, const ProjectedSplat& second,
+                                const Pixels& second_pixels, float* to_second) {
+  V values[2 * kJoint];
+  exponents_of(first, offsets_of(first, first_pixels), values);
+  exponents_of(second, offsets_of(second, second_pixels), values + kJoint);
+  exp2_not_above_one(values);
+#pragma GCC unroll 2
+  for (int p = 0; p < kJoint; ++p) {
+    hn::Store(values[p], kLanes, to_first + p * kWidth);
+    hn::Store(values[kJoint + p], kLanes, to_second + p * kWidth);
+  }
 }
 
 // kJoint vectors of a block from vector `part` on.

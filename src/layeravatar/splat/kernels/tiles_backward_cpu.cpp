@@ -146,17 +146,8 @@ HWY_INLINE void fill_gaussians(const ProjectedSplat& s, const TilePlace& tile, s
     left &= left - 1;
     const int second = left == 0 ? first : std::countr_zero(left);
     left &= left - 1;
-    for (int part = 0; part < kParts; part += kJoint) {
-      V values[2 * kJoint];
-      exponents_of(s, offsets_of(s, pixels_of(tile, first, part)), values);
-      exponents_of(s, offsets_of(s, pixels_of(tile, second, part)), values + kJoint);
-      exp2_not_above_one(values);
-#pragma GCC unroll 2
-      for (int p = 0; p < kJoint; ++p) {
-        hn::Store(values[p], kLanes, out[first] + (part + p) * kWidth);
-        hn::Store(values[kJoint + p], kLanes, out[second] + (part + p) * kWidth);
-      }
-    }
+    for (int part = 0; part < kParts; part += kJoint)
+      store_gaussians(s, pixels_of(tile, first, part), out[first] + part * kWidth, s, pixels_of(tile, second, part), out[second] + part * kWidth);
   }
 }
 

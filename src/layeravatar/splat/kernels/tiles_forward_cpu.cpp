@@ -99,17 +99,11 @@ HWY_INLINE void store(const V (&from)[kJoint], float* to) {
 // The Gaussians of the splats `bits`, two at a time.
 HWY_INLINE void fill_gaussians(Batch& batch, std::uint64_t bits, const Pixels& pixels, int at) {
   while (bits != 0) {
-    V values[2 * kJoint];
-    int each[2];
-#pragma GCC unroll 2
-    for (int q = 0; q < 2; ++q, bits &= bits - 1) {
-      each[q] = std::countr_zero(bits);  // kBatch where none is left
-      const ProjectedSplat& s = *batch.splats[each[q]];
-      exponents_of(s, offsets_of(s, pixels), values + q * kJoint);
-    }
-    exp2_not_above_one(values);
-#pragma GCC unroll 4
-    for (int k = 0; k < 2 * kJoint; ++k) hn::Store(values[k], kLanes, batch.gaussians[each[k / kJoint]] + at + k % kJoint * kWidth);
+    const int first = std::countr_zero(bits);
+    bits &= bits - 1;
+    const int second = std::countr_zero(bits);  // kBatch where none is left
+    bits &= bits - 1;
+    store_gaussians(*batch.splats[first], pixels, batch.gaussians[first] + at, *batch.splats[second], pixels, batch.gaussians[second] + at);
   }
 }
 
