@@ -127,6 +127,27 @@ struct Lines {
   }
 };
 
+// Adds a row of taps, each [outputs], times the line of numbers that it meets.
+template <std::int64_t columns, std::size_t outputs, std::size_t blocks>
+inline __attribute__((always_inline)) void add_taps(const float* line, const float* taps, Vector (&sum)[outputs][blocks]) {
+#pragma GCC unroll 4
+  for (std::int64_t tx = 0; tx < columns; ++tx, taps += outputs) {
+    Vector v[blocks];
+#pragma GCC unroll 6
+    for (std::size_t b = 0; b < blocks; ++b) {
+      v[b] = load(line + tx + static_cast<std::int64_t>(b) * kLanes);
+      LAV_IN_REGISTER(v[b]);
+    }
+#pragma GCC unroll 6
+    for (std::size_t c = 0; c < outputs; ++c) {
+      Vector tap = broadcast(taps[c]);
+      LAV_IN_REGISTER(tap);
+#pragma GCC unroll 6
+      for (std::size_t b = 0; b < blocks; ++b) sum[c][b] += tap * v[b];
+    }
+  }
+}
+
 // One product: kOutputs channels of kSpan pixels.
 template <std::int64_t columns>
 inline void product_span(const float* x, const std::int64_t* at, std::int64_t lines, const float* taps, Outputs& out) {
@@ -136,23 +157,8 @@ inline void product_span(const float* x, const std::int64_t* at, std::int64_t li
 #pragma GCC unroll 6
     for (std::int64_t b = 0; b < kOutputBlocks; ++b) sum[c][b] = Vector{};
   for (std::int64_t k = 0; k < lines; ++k) {
-    const float* line = x + at[k];
-#pragma GCC unroll 4
-    for (std::int64_t tx = 0; tx < columns; ++tx, taps += kOutputs) {
-      Vector v[kOutputBlocks];
-#pragma GCC unroll 6
-      for (std::int64_t b = 0; b < kOutputBlocks; ++b) {
-        v[b] = load(line + tx + b * kLanes);
-        LAV_IN_REGISTER(v[b]);
-      }
-#pragma GCC unroll 4
-      for (std::int64_t c = 0; c < kOutputs; ++c) {
-        Vector tap = broadcast(taps[c]);
-        LAV_IN_REGISTER(tap);
-#pragma GCC unroll 6
-        for (std::int64_t b = 0; b < kOutputBlocks; ++b) sum[c][b] += tap * v[b];
-      }
-    }
+    add_taps<columns>(x + at[k], taps, sum);
+    taps += columns * kOutputs;
   }
 #pragma GCC unroll 4
   for (std::int64_t c = 0; c < kOutputs; ++c)
@@ -249,21 +255,7 @@ inline void add_turned(const Tile (&tiles)[2], std::int64_t product, std::int64_
     for (std::int64_t b = 0; b < kBlocks; ++b) part[in][b] = sum[in][b];
   for (std::int64_t c = 0; c < 2; ++c)
     for (std::int64_t ty = 0; ty < tap_rows(product); ++ty) {
-      const float* line = tiles[c][plane_of(product, ty)][row + ty];
-      const float* w = taps + (c * kProductTaps + kFirstTap[product] + ty * columns) * kConvInputs;
-#pragma GCC unroll 4
-      for (std::int64_t tx = 0; tx < columns; ++tx, w += kConvInputs) {
-        Vector v[kBlocks];
-#pragma GCC unroll 3
-        for (std::int64_t b = 0; b < kBlocks; ++b) {
-          v[b] = load(line + tx + b * kLanes);
-          LAV_IN_REGISTER(v[b]);
-        }
-#pragma GCC unroll 6
-        for (std::int64_t in = 0; in < kConvInputs; ++in)
-#pragma GCC unroll 3
-          for (std::int64_t b = 0; b < kBlocks; ++b) part[in][b] += w[in] * v[b];
-      }
+      add_taps<columns>(tiles[c][plane_of(product, ty)][row + ty], taps + (c * kProductTaps + kFirstTap[product] + ty * columns) * kConvInputs, part);
     }
 #pragma GCC unroll 6
   for (std::int64_t in = 0; in < kConvInputs; ++in)
