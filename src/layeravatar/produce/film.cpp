@@ -2,12 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "layeravatar/produce/studio.h"
 
 namespace layeravatar::produce {
 
 namespace {
-constexpr std::size_t kWaiting = 4;  // frames
+constexpr std::size_t kWaitingBytes = std::size_t{32} << 20;  // of frames that the encoder has not taken: it takes none for its first 0.1 s
+
+std::size_t frames_waiting(int width, int height) {
+  return std::max<std::size_t>(4, kWaitingBytes / std::max<std::size_t>(1, static_cast<std::size_t>(3 * width) * static_cast<std::size_t>(height)));
+}
 
 io::Image row(const std::vector<std::shared_ptr<const io::Image>>& pictures) {
   std::vector<io::Image> cells;
@@ -17,7 +23,7 @@ io::Image row(const std::vector<std::shared_ptr<const io::Image>>& pictures) {
 
 }
 
-Film::Film(std::filesystem::path file, int width, int height, double fps, Say say) : file_(std::move(file)), queue_(1, kWaiting) {
+Film::Film(std::filesystem::path file, int width, int height, double fps, Say say) : file_(std::move(file)), queue_(1, frames_waiting(width, height)) {
   queue_.add([=, this, say = std::move(say)] {
     const bool even = width % 2 == 0 && height % 2 == 0;
     if (even && io::have_ffmpeg()) writer_ = std::make_unique<io::VideoWriter>(file_, width, height, fps);
