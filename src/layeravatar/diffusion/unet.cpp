@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "layeravatar/core/error.h"
+#include "layeravatar/diffusion/kernels/unet_layers.h"
 #include "layeravatar/diffusion/norm_silu.h"
 #include "layeravatar/tensor/convert.h"
 
@@ -296,12 +297,6 @@ Tensor sinusoidal_embedding(const Tensor& t, std::int64_t half) {
   const Tensor frequency = torch::exp(torch::arange(half, torch::kFloat32) * (-std::log(10000.0) / static_cast<double>(half)));
   const Tensor angle = t.to(torch::kFloat32).unsqueeze(1) * frequency;
   return torch::cat({angle.cos(), angle.sin()}, 1);
-}
-
-int norm_groups(int channels) {
-  int groups = std::min(32, channels);
-  while (channels % groups != 0) --groups;
-  return groups;
 }
 
 Tensor UNet::embed_time(const Tensor& t) { return static_cast<TimeEmbedding&>(*time_embedding_).forward(t); }

@@ -33,9 +33,6 @@ struct UNetConfig {
 /// [B] steps -> [B, 2 * half]: cosines, then sines of t * 10000^(-k / half), k = 0 .. half - 1, in float32 arithmetic.
 torch::Tensor sinusoidal_embedding(const torch::Tensor& t, std::int64_t half);
 
-/// Groups of every norm: 32, or the largest number below that divides the channels.
-int norm_groups(int channels);
-
 /// Parameters of a new network: drawn as the release does, or memory that nobody has written, for whoever gives it others next.
 enum class Fill { kInitial, kNone };
 

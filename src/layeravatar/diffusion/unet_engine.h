@@ -2,8 +2,11 @@
 #pragma once
 #include <torch/types.h>
 
+#include <cstdint>
 #include <memory>
+#include <vector>
 
+#include "layeravatar/diffusion/packed_unet.h"
 #include "layeravatar/diffusion/unet.h"
 
 namespace layeravatar::diffusion {
@@ -15,7 +18,8 @@ namespace layeravatar::diffusion {
 class UNetEngine {
  public:
   /// Cheap: weights are packed at the first step, and again when the network's precision or a parameter has changed.
-  explicit UNetEngine(std::shared_ptr<UNet> unet);
+  /// `begun`, unless null: packed from the same parameters, or about to be; taken as long as precision and parameters stay.
+  explicit UNetEngine(std::shared_ptr<UNet> unet, std::shared_ptr<PackedUNet> begun = nullptr);
   ~UNetEngine();
   UNetEngine(const UNetEngine&) = delete;
   UNetEngine& operator=(const UNetEngine&) = delete;
@@ -28,16 +32,15 @@ class UNetEngine {
   void prepare();
   /// Bytes of packed weights and of activations.
   [[nodiscard]] std::size_t memory() const;
-  /// Multiply-adds of the convolutions' matrix products in a step of one image, and bytes of their packed weights; zero before the first step.
-  struct Work {
-    double products = 0, weight_bytes = 0;
-  };
+  /// Multiply-adds of the convolutions' matrix products in a step of one image, and bytes of their packed weights; zero before they are packed.
+  using Work = PackedUNet::Work;
   [[nodiscard]] Work work() const;
 
  private:
-  struct Net;
   std::shared_ptr<UNet> unet_;
-  std::unique_ptr<Net> net_;
+  std::shared_ptr<PackedUNet> packed_;
+  std::vector<std::int64_t> versions_;  // of the parameters that it was packed from
+  bool ready_ = false;
 };
 
 }  // namespace layeravatar::diffusion

@@ -124,5 +124,58 @@ TEST(UNetEngine, RefusesAnotherSize) {
   EXPECT_THROW(engine.forward(torch::zeros({1, 1, 2, 2}), torch::tensor({5, 6})), Error);
 }
 
+// Weights as a file may hold them: each parameter in turn missing, or of another size. Most are refused; what is taken must pack and run within its memory.
+TEST(PackedUNet, TakesNoSizeOnTrust) {
+  for (const int which : {2, 4}) {
+    const UNetConfig& config = engine_configs()[static_cast<std::size_t>(which)];
+    const std::shared_ptr<UNet> unet = filled(config);
+    NamedWeights whole;
+    for (const auto& p : unet->named_parameters()) whole[p.key()] = {p.value().data_ptr<float>(), p.value().sizes().vec()};
+    const PackedUNet::Sizes sizes{config.image_size[0], config.image_size[1], config.in_channels, config.heads, false, false};
+    std::size_t refused = 0, tried = 0;
+    const auto try_with = [&](const NamedWeights& weights, const PackedUNet::Sizes& size) {
+      ++tried;
+      try {
+        PackedUNet net(weights, nullptr, size);
+        net.pack();
+        const std::size_t pixels = static_cast<std::size_t>(size.rows * size.columns * size.channels);
+        const std::vector<float> x(pixels), estimate(pixels), waves(static_cast<std::size_t>(net.wave_count()));
+        std::vector<float> y(pixels);
+        net.forward(x.data(), size.estimate ? estimate.data() : nullptr, waves.data(), 1, y.data());
+      } catch (const Error&) {
+        ++refused;
+      }
+    };
+    for (const auto& [name, weight] : whole) {
+      NamedWeights changed = whole;
+      changed.erase(name);
+      try_with(changed, sizes);
+      for (std::size_t axis = 0; axis <= weight.shape.size(); ++axis)
+        for (const std::int64_t size : {0, 1, 2, 3, 17, 400}) {
+          std::vector<std::int64_t> shape = weight.shape;
+          if (axis < shape.size()) shape[axis] = size;
+          else shape.push_back(size);
+          if (shape == weight.shape) continue;
+          std::size_t count = 1;
+          for (const std::int64_t n : shape) count *= static_cast<std::size_t>(n);
+          const std::vector<float> values(count, 0.1F);
+          changed[name] = {values.data(), shape};
+          try_with(changed, sizes);
+        }
+    }
+    EXPECT_GE(refused * 100, tried * 98) << refused << " of " << tried;
+    for (const int n : {0, -1, 1 << 20})
+      for (int k = 0; k < 4; ++k) {
+        PackedUNet::Sizes other = sizes;
+        (k == 0 ? other.rows : k == 1 ? other.columns : k == 2 ? other.channels : other.heads) = n;
+        EXPECT_THROW(PackedUNet(whole, nullptr, other), Error) << k << " " << n;
+      }
+    PackedUNet::Sizes other = sizes;
+    other.estimate = true;
+    EXPECT_THROW(PackedUNet(whole, nullptr, other), Error);
+    EXPECT_THROW(PackedUNet({}, nullptr, sizes), Error);
+  }
+}
+
 }  // namespace
 }  // namespace layeravatar::diffusion

@@ -10,7 +10,7 @@
 namespace layeravatar::diffusion {
 
 inline constexpr int kBlock = 16;         // channels that lie side by side
-inline constexpr int kPieceBlocks = 4;    // blocks of output channels of one matrix product
+inline constexpr int kPieceBlocks = 4;    // most blocks of output channels of one matrix product
 inline constexpr int kRowsMultiple = 24;  // of a matrix product's rows
 
 inline int blocks_of(int channels) { return (channels + kBlock - 1) / kBlock; }
@@ -135,6 +135,13 @@ class Convolution {
   std::vector<std::ptrdiff_t> offsets_;
   Floats weights_, bias_;
 };
+
+/// Groups of every norm: 32, or the largest number below that divides the channels.
+inline int norm_groups(int channels) {
+  int groups = channels < 32 ? channels : 32;
+  while (channels % groups != 0) --groups;
+  return groups;
+}
 
 /// Group normalisation as factors: scale and shift [image][channels, filled up] for each of `parts`, whose channels together
 /// are normalised in `groups`:  scale x + shift = gain (weight n + bias) + offset,  n = (x - mean) / sqrt(variance + 1e-5).
