@@ -319,6 +319,8 @@ void run_winograd(const Work& w) {
     }
 }
 
+int blocks_at_a_time() { return kParts == 1 ? kPieceBlocks : 1; }
+
 void run_chunk(const Work& w) {
   switch (w.conv.winograd()) {
     case 4: return run_winograd<4>(w);
@@ -334,6 +336,9 @@ HWY_AFTER_NAMESPACE();
 namespace layeravatar::diffusion {
 
 HWY_EXPORT(run_chunk);
+HWY_EXPORT(blocks_at_a_time);
+
+int piece_blocks() { return HWY_DYNAMIC_DISPATCH(blocks_at_a_time)(); }
 
 void Convolution::run(const Run& run, std::vector<Floats>& scratch) const {
   const Chunk& c = chunk_;

@@ -9,6 +9,10 @@ namespace layeravatar::diffusion {
 inline constexpr double kPointA = 0.625, kPointB = 1.5;
 inline constexpr int kWinogradBlocks = 4;  // blocks of input channels that are transformed at a time
 
+/// Blocks of output channels that a matrix product of float32 takes at a time on this processor, at most kPieceBlocks: a piece's weights follow each other
+/// as its product reads them.
+int piece_blocks();
+
 /// From one place of all tiles to the next: one cache line more than they need, so that a tile's places lie in different sets.
 inline std::ptrdiff_t place_stride(int blocks, std::ptrdiff_t block_size) { return blocks * block_size + kBlock; }
 
