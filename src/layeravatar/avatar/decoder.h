@@ -9,10 +9,9 @@
 #include <span>
 
 #include "layeravatar/avatar/attributes.h"
+#include "layeravatar/avatar/pack_config.h"
 
 namespace layeravatar::avatar {
-
-inline constexpr std::int64_t kPlaneChannels = 12;  // 6 geometry, then 6 texture
 
 /// Parameters are named as in the release: base_net.0, base_bn, density_net.0, offset_net.0, color_net.0, cov_net.0,
 /// tex_net.0, tex_net.1. In training mode the batch's statistics normalise, in evaluation mode the running ones.

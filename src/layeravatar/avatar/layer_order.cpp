@@ -2,43 +2,16 @@
 
 #include <torch/torch.h>
 
-#include <vector>
-
-#include "layeravatar/avatar/kernels/nearest_kernel.h"
 #include "layeravatar/tensor/convert.h"
 
 namespace layeravatar::avatar {
 
-LayerOrder::LayerOrder(const templates::LayeredTemplate& layers, bool shoes) {
-  const std::vector<float> positions = layers.shifted_positions();
-  const auto body = static_cast<std::size_t>(layers.body_count());
-  std::vector<std::int64_t> outer, skin;
-  std::vector<float> queries, normals, rest;
-  for (std::size_t i = body; i < layers.labels.size(); ++i) {
-    if (!shoes && layers.labels[i] == 4) continue;
-    outer.push_back(static_cast<std::int64_t>(i));
-    queries.insert(queries.end(), {positions[3 * i], positions[3 * i + 1], positions[3 * i + 2]});
-  }
-  if (body > 0)
-    for (const std::int32_t b : nearest_points({positions.data(), 3 * body}, queries)) skin.push_back(b);
-  else
-    outer.clear();
-  for (std::size_t k = 0; k < skin.size(); ++k) {
-    const auto i = static_cast<std::size_t>(outer[k]), b = static_cast<std::size_t>(skin[k]);
-    float along = 0;
-    for (std::size_t axis = 0; axis < 3; ++axis) {
-      const float n = layers.frames[9 * b + 3 * axis + 2];
-      normals.push_back(n);
-      along += n * (positions[3 * i + axis] - positions[3 * b + axis]);
-    }
-    rest.push_back(along);
-  }
-  const auto pairs = static_cast<std::int64_t>(skin.size());
-  outer_ = torch::tensor(outer, torch::kInt64);
-  skin_ = torch::tensor(skin, torch::kInt64);
-  normals_ = tensor::from_floats(normals, {pairs, 3});
-  rest_ = tensor::from_floats(rest, {pairs});
-}
+LayerOrder::LayerOrder(const SkinPairs& pairs)
+    : outer_(torch::tensor(pairs.outer, torch::kInt64)), skin_(torch::tensor(pairs.skin, torch::kInt64)),
+      normals_(tensor::from_floats(pairs.normals, {static_cast<std::int64_t>(pairs.skin.size()), 3})),
+      rest_(tensor::from_floats(pairs.rest, {static_cast<std::int64_t>(pairs.skin.size())})) {}
+
+LayerOrder::LayerOrder(const templates::LayeredTemplate& layers, bool shoes) : LayerOrder(skin_pairs(layers, shoes)) {}
 
 torch::Tensor LayerOrder::loss(const torch::Tensor& offset, const torch::Tensor& opacity, double margin) const {
   if (rest_.numel() == 0) return offset.sum() * 0.0;

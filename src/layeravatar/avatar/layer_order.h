@@ -2,7 +2,7 @@
 #pragma once
 #include <torch/types.h>
 
-#include "layeravatar/templates/layered_template.h"
+#include "layeravatar/avatar/neighbour_tables.h"
 
 namespace layeravatar::avatar {
 
@@ -16,6 +16,7 @@ class LayerOrder {
 
   /// Without `shoes`, their Gaussians have no pair.
   explicit LayerOrder(const templates::LayeredTemplate& layers, bool shoes = true);
+  explicit LayerOrder(const SkinPairs& pairs);
   /// offset [N, 3] metres, opacity [N] (taken as constants) -> scalar, differentiable in the offsets; 0 without pairs.
   [[nodiscard]] torch::Tensor loss(const torch::Tensor& offset, const torch::Tensor& opacity, double margin = kMargin) const;
   /// samples [N, 4] of opacity and offset -> the loss's gradient [N, 4] in them where the body's Gaussians alone move.

@@ -5,12 +5,11 @@
 #include <functional>
 
 #include "layeravatar/avatar/attributes.h"
-#include "layeravatar/templates/layered_template.h"
+#include "layeravatar/avatar/neighbour_tables.h"
 
 namespace layeravatar::avatar {
 
-/// Knows the neighbours of each Gaussian of the outer layers: the 8 nearest of its own component and the 4 nearest of the
-/// body, both in the template.
+/// Knows the neighbours of each Gaussian of the outer layers (outer_neighbours).
 class LooseGaussians {
  public:
   static constexpr float kVisible = 0.3F, kFaint = 0.05F;  // opacities
@@ -20,6 +19,7 @@ class LooseGaussians {
   using BaseSizes = std::function<torch::Tensor(const torch::Tensor&)>;
 
   LooseGaussians(const templates::LayeredTemplate& layers, BaseSizes base_sizes);
+  LooseGaussians(const templates::LayeredTemplate& layers, const OuterNeighbours& outer, BaseSizes base_sizes);
 
   /// [N] bool: Gaussians of the outer layers, faint ones too, from which no chain of visible neighbours that touch leads to the body.
   /// Two touch when the distance of their displaced points is below kReach times the sum of their sizes, (1 + the larger

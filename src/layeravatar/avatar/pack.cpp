@@ -9,10 +9,9 @@
 #include <memory>
 #include <string_view>
 
+#include "layeravatar/avatar/pack_reader.h"
 #include "layeravatar/body/joint_names.h"
-#include "layeravatar/core/mapped_file.h"
 #include "layeravatar/core/error.h"
-#include "layeravatar/core/finite.h"
 #include "layeravatar/io/safetensors.h"
 #include "layeravatar/io/sha1.h"
 #include "layeravatar/tensor/convert.h"
@@ -24,14 +23,9 @@ namespace {
 using body::kBetas;
 using body::kJoints;
 using body::kShapeColumns;
-constexpr const char* kFormat = "layeravatar-pack-1";
-constexpr std::string_view kParts[] = {"template.", "body.", "decoder_ema.", "diffusion_ema.denoising.", "betas.",
+constexpr std::string_view kParts[] = {"template.", "body.", "decoder_ema.", kDenoiserPrefix, "betas.",
                                        "code_activation."};
 constexpr std::int64_t kPoolRows = 4, kPoolColumns = 12;
-
-[[noreturn]] void reject(const std::string& file, const std::string& what) {
-  throw Error(ErrorKind::kInput, file + ": " + what);
-}
 
 torch::Tensor pooled(const torch::Tensor& planes) {
   return torch::adaptive_avg_pool2d(planes.unsqueeze(0), {kPoolRows, kPoolColumns}).reshape({-1});
@@ -108,70 +102,16 @@ bool finite(const io::Array& array) {
   }
 }
 
-// Named access with checks.
-struct Reader {
-  const io::ArrayMap& arrays;
-  const std::string& file;
-
-  [[nodiscard]] const io::Array& need(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    const auto it = arrays.find(name);
-    if (it == arrays.end()) reject(file, fmt::format("tensor '{}' is missing", name));
-    io::expect_shape(it->second, shape, fmt::format("{}: tensor '{}'", file, name));
-    return it->second;
+// A network's tensors, named without `prefix`.
+Tensors network(const io::ArrayMap& named, const std::string& file, const std::string& prefix) {
+  Tensors out;
+  for (const auto& [name, array] : named) {
+    const torch::Tensor t = tensor::share_tensor(array);
+    if (!finite(array)) throw Error(ErrorKind::kInput, fmt::format("{}: tensor '{}{}' contains non-finite numbers", file, prefix, name));
+    out[name] = t.is_floating_point() ? t.to(torch::kFloat32) : t;
   }
-  [[nodiscard]] std::vector<float> floats(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    std::vector<float> out = io::to_floats(need(name, shape));
-    if (!all_finite(out)) reject(file, fmt::format("tensor '{}' contains non-finite numbers", name));
-    return out;
-  }
-  [[nodiscard]] torch::Tensor tensor(const std::string& name, const std::vector<std::int64_t>& shape) const {
-    const io::Array& array = need(name, shape);
-    return layeravatar::tensor::from_floats(floats(name, shape), array.shape);
-  }
-  [[nodiscard]] std::vector<std::int64_t> integers(const std::string& name,
-                                                   const std::vector<std::int64_t>& shape) const {
-    return io::to_integers(need(name, shape), fmt::format("{}: tensor '{}'", file, name));
-  }
-  [[nodiscard]] std::vector<float> sparse(const std::string& name, std::int64_t rows, std::int64_t columns,
-                                          bool normalise) const {
-    const auto start = integers(name + ".start", {rows + 1}), column = integers(name + ".column", {-1});
-    const auto value = floats(name + ".value", {static_cast<std::int64_t>(column.size())});
-    std::vector<float> out(static_cast<std::size_t>(rows * columns), 0.0F);
-    if (start.front() != 0 || start.back() != static_cast<std::int64_t>(column.size()))
-      reject(file, fmt::format("tensor '{}.start': rows lie at {}..{}; expected 0..{}", name, start.front(),
-                               start.back(), column.size()));
-    for (std::int64_t r = 0; r < rows; ++r) {
-      const std::int64_t begin = start[static_cast<std::size_t>(r)], end = start[static_cast<std::size_t>(r) + 1];
-      if (begin < 0 || end < begin || end > static_cast<std::int64_t>(column.size()))
-        reject(file, fmt::format("tensor '{}.start': bad row {}", name, r));
-      float* row = out.data() + r * columns;
-      double sum = 0;
-      for (auto k = static_cast<std::size_t>(begin); k < static_cast<std::size_t>(end); ++k) {
-        const std::int64_t c = column[k];
-        if (c < 0 || c >= columns)
-          reject(file, fmt::format("tensor '{}.column': index {}; expected 0..{}", name, c, columns - 1));
-        row[c] = value[k];
-        sum += static_cast<double>(value[k]);
-      }
-      if (normalise && sum > 0)  // what float16 took away
-        for (std::int64_t c = 0; c < columns; ++c) row[c] = static_cast<float>(static_cast<double>(row[c]) / sum);
-    }
-    return out;
-  }
-  [[nodiscard]] std::vector<float> weights(const std::string& name, std::int64_t rows) const {
-    return arrays.contains(name) ? floats(name, {rows, kJoints}) : sparse(name, rows, kJoints, true);
-  }
-  [[nodiscard]] Tensors part(const std::string& prefix) const {
-    Tensors out;
-    for (auto it = arrays.lower_bound(prefix); it != arrays.end() && it->first.starts_with(prefix); ++it) {
-      const torch::Tensor t = layeravatar::tensor::share_tensor(it->second);
-      if (!finite(it->second))
-        reject(file, fmt::format("tensor '{}' contains non-finite numbers", it->first));
-      out[it->first.substr(prefix.size())] = t.is_floating_point() ? t.to(torch::kFloat32) : t;
-    }
-    return out;
-  }
-};
+  return out;
+}
 
 // The ten betas of a 20-column basis; expressions of the default body are zero.
 bool has_expressions(const std::vector<float>& dirs) {
@@ -184,17 +124,6 @@ io::Array shape_basis(const std::vector<float>& dirs, const Reals& reals) {
   const auto rows = static_cast<std::int64_t>(dirs.size() / (3 * kShapeColumns));
   const torch::Tensor all = tensor::from_floats(dirs, {rows, 3, kShapeColumns});
   return reals(has_expressions(dirs) ? all : all.slice(2, 0, kBetas).contiguous());
-}
-
-std::vector<float> full_basis(const Reader& reader, const std::string& name, std::int64_t rows) {
-  const std::int64_t columns = reader.need(name, {rows, 3, -1}).shape[2];
-  if (columns != kBetas && columns != kShapeColumns)
-    reject(reader.file, fmt::format("tensor '{}': expected 10 or 20 columns, found {}", name, columns));
-  const std::vector<float> values = reader.floats(name, {rows, 3, columns});
-  std::vector<float> out(values.size() / static_cast<std::size_t>(columns) * kShapeColumns, 0.0F);
-  for (std::size_t i = 0; i < values.size(); ++i)
-    out[i / static_cast<std::size_t>(columns) * kShapeColumns + i % static_cast<std::size_t>(columns)] = values[i];
-  return out;
 }
 
 }  // namespace
@@ -227,7 +156,7 @@ BetasRegression BetasRegression::fit(const std::vector<torch::Tensor>& planes, c
 void write_pack(const std::filesystem::path& path, const ModelPack& pack, Storage storage) {
   const Reals reals{storage};
   io::SafeTensors out;
-  out.metadata = {{"format", kFormat}, {"config", pack.config.to_json()}};
+  out.metadata = {{"format", kPackFormat}, {"config", pack.config.to_json()}};
   io::ArrayMap layers = templates::to_arrays(pack.layers);
   layers["init_spdir_smplx_full"] = shape_basis(pack.layers.shape_dirs, reals);
   layers["init_rot_smplx_full"] = reals(pack.layers.frames, {pack.layers.count(), 3, 3});
@@ -260,62 +189,40 @@ void write_pack(const std::filesystem::path& path, const ModelPack& pack, Storag
   io::write_safetensors(path, out);
 }
 
-ModelPack read_pack(const std::filesystem::path& path) {
-  const std::string file = path.string();
-  const auto mapped = std::make_shared<const MappedFile>(path);
-  const io::SafeTensors in = io::parse_safetensors(mapped->bytes(), file, mapped);
-  const auto format = in.metadata.find("format");
-  if (format == in.metadata.end() || format->second != kFormat || !in.metadata.contains("config"))
-    reject(file, fmt::format("not a model pack; expected format '{}'", kFormat));
+ModelPack read_pack(const std::filesystem::path& path) { return read_pack(open_pack(path)); }
+
+ModelPack read_pack(OpenedPack opened) {
+  const std::string& file = opened.file;
+  const io::SafeTensors& in = opened.content;
   ModelPack out;
-  out.hash = std::async(std::launch::async, [mapped] { return io::sha1_hex(mapped->bytes()); }).share();
-  out.config = PackConfig::from_json(in.metadata.at("config"), file);
-  const Reader reader{in.tensors, file};
-  std::future<Tensors> unet = std::async(std::launch::async, [&reader] {
+  out.hash = std::async(std::launch::async, [mapped = opened.mapped] { return io::sha1_hex(mapped->bytes()); }).share();
+  out.config = opened.config;
+  const PackReader reader{in.tensors, file};
+  std::future<Tensors> unet = std::async(std::launch::async, [&] {
     layeravatar::tensor::stay_on_one_thread();
-    return reader.part("diffusion_ema.denoising.");
+    return network(opened.denoiser ? *opened.denoiser : wide_denoiser(in), file, kDenoiserPrefix);
   });
   for (const auto& [name, array] : in.tensors)
     if (std::none_of(std::begin(kParts), std::end(kParts), [&](auto part) { return name.starts_with(part); }))
-      reject(file, fmt::format("unknown tensor '{}'", name));
-  io::ArrayMap layers;
-  for (const auto& [name, array] : in.tensors)
-    if (name.starts_with("template.")) layers[name.substr(9)] = array;
-  const std::int64_t dense = reader.need("template.init_spdir_smplx_full", {-1, 3, -1}).shape[0];
-  layers["init_spdir_smplx_full"] = io::make_array<float>(
-      {dense, 3, kShapeColumns}, full_basis(reader, "template.init_spdir_smplx_full", dense));
-  const auto blocks = reader.integers("template.blocks", {4});
-  const std::int64_t gaussians = reader.need("template.part_label_full", {-1}).shape[0];
-  if (blocks[0] < 0 || blocks[0] > gaussians)
-    reject(file, fmt::format("tensor 'template.blocks': count {}; expected 0..{}", blocks[0], gaussians));
-  layers["init_lbsw_smplx_body"] = io::make_array<float>(
-      {blocks[0], kJoints}, reader.weights("template.init_lbsw_smplx_body", blocks[0]));
-  out.layers = templates::from_arrays(layers, file);
-  body::BodyModel& b = out.body;
-  b.v_template = reader.floats("body.v_template", {-1, 3});
-  const std::int64_t v = b.vertex_count();
-  b.shapedirs = full_basis(reader, "body.shapedirs", v);
-  if (in.tensors.contains("body.posedirs")) b.posedirs = reader.floats("body.posedirs", {body::kPoseFeatures, 3 * v});
-  b.j_regressor = reader.sparse("body.J_regressor", kJoints, v, false);
-  b.weights = reader.weights("body.weights", v);
-  b.parents = reader.integers("body.parents", {kJoints});
-  b.faces = reader.integers("body.f", {-1, 3});
-  try {
-    b.prepare();
-  } catch (const Error& e) {
-    reject(file, e.what());
-  }
-  out.decoder = reader.part("decoder_ema.");
+      reader.reject(fmt::format("unknown tensor '{}'", name));
+  TemplateAndBody parts = opened.parts ? std::move(*opened.parts) : read_template_and_body(opened);
+  out.layers = std::move(parts.layers);
+  out.body = std::move(parts.body);
+  out.volume = std::move(parts.volume);
+  out.tables = std::move(parts.tables);
+  const std::string decoder = "decoder_ema.";
+  out.decoder = network(tensors_below(in.tensors, decoder), file, decoder);
   out.unet = unet.get();
-  if (out.decoder.empty()) reject(file, "the decoder's tensors are missing");
+  if (out.decoder.empty()) reader.reject("the decoder's tensors are missing");
+  const auto tensor_of = [&](const std::string& name, const std::vector<std::int64_t>& shape) { return tensor::from_floats(reader.floats(name, shape), shape); };
   if (in.tensors.contains("betas.weight")) {
-    out.betas.weight = reader.tensor("betas.weight", {10, kPoolRows * kPoolColumns * 12});
-    out.betas.bias = reader.tensor("betas.bias", {10});
+    out.betas.weight = tensor_of("betas.weight", {10, kPoolRows * kPoolColumns * 12});
+    out.betas.bias = tensor_of("betas.bias", {10});
   }
   if (in.tensors.contains("code_activation.running_mean")) {
-    const torch::Tensor var = reader.tensor("code_activation.running_var", {1});
-    if (!(var.item<float>() > 0)) reject(file, "tensor 'code_activation.running_var'; expected a positive number");
-    out.activation.set_statistics(reader.tensor("code_activation.running_mean", {1}), var);
+    const torch::Tensor var = tensor_of("code_activation.running_var", {1});
+    if (!(var.item<float>() > 0)) reader.reject("tensor 'code_activation.running_var'; expected a positive number");
+    out.activation.set_statistics(tensor_of("code_activation.running_mean", {1}), var);
   }
   return out;
 }

@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <future>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "layeravatar/avatar/opened_pack.h"
 #include "layeravatar/avatar/pack_config.h"
 #include "layeravatar/avatar/plane_activation.h"
 #include "layeravatar/body/body_model.h"
@@ -33,6 +35,8 @@ struct ModelPack {
   PackConfig config;
   templates::LayeredTemplate layers;
   body::BodyModel body;      // prepared
+  std::optional<body::WeightVolume> volume;       // of the body, where it is built already
+  std::shared_ptr<const NeighbourTables> tables;  // of the template, where they are made already
   Tensors decoder, unet;     // averaged weights, float32
   BetasRegression betas;
   PlaneActivation activation;  // statistics of the codes behind the planes; fresh in a pack that lacks them
@@ -51,5 +55,6 @@ void write_pack(const std::filesystem::path& path, const ModelPack& pack, Storag
 /// setting, a tensor missing, unknown or of a wrong size, an index out of range, non-finite numbers, a template or body
 /// that does not fit together.
 ModelPack read_pack(const std::filesystem::path& path);
+ModelPack read_pack(OpenedPack opened);
 
 }  // namespace layeravatar::avatar

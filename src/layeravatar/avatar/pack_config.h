@@ -1,11 +1,14 @@
 // Settings of a model pack. No LibTorch.
 #pragma once
+#include <cstdint>
 #include <string>
 #include <vector>
 
 #include "layeravatar/avatar/vocabulary.h"
 
 namespace layeravatar::avatar {
+
+inline constexpr std::int64_t kPlaneChannels = 12;  // 6 geometry, then 6 texture
 
 /// Sizes and settings; the file carries them as JSON in its metadata.
 struct PackConfig {

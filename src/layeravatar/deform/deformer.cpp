@@ -259,11 +259,11 @@ struct PoseFunction : torch::autograd::Function<PoseFunction> {
 
 }  // namespace
 
-Deformer::Deformer(body::BodyModel model, templates::LayeredTemplate layers) : body_(std::move(model)) {
+Deformer::Deformer(body::BodyModel model, templates::LayeredTemplate layers, std::optional<body::WeightVolume> volume) : body_(std::move(model)) {
   check_template(layers);
   auto rest = std::make_shared<RestGaussians>();
   rest->skeleton = skeleton_of(body_);
-  rest->volume = body::canonical_volume(body_);
+  rest->volume = volume ? std::move(*volume) : body::canonical_volume(body_);
   rest->positions = layers.shifted_positions();
   rest->fixed = layers.weights_mask();
   rest->shape_dirs = gaussian_shape_dirs(layers);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "layeravatar/avatar/attributes.h"
@@ -46,8 +47,8 @@ class Deformer {
  public:
   using Pose = std::shared_ptr<const PreparedPose>;
 
-  /// Builds the weight volume from the canonical body. Throws Error(kInternal) when the template's arrays disagree.
-  Deformer(body::BodyModel model, templates::LayeredTemplate layers);
+  /// Builds the weight volume from the canonical body unless it is given. Throws Error(kInternal) when the template's arrays disagree.
+  Deformer(body::BodyModel model, templates::LayeredTemplate layers, std::optional<body::WeightVolume> volume = std::nullopt);
 
   [[nodiscard]] std::int64_t count() const { return layers().count(); }
   [[nodiscard]] const templates::LayeredTemplate& layers() const;

@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include "layeravatar/core/clones.h"
+
 namespace layeravatar::io {
 namespace {
 static_assert(std::endian::native == std::endian::little, "the file readers assume a little-endian host");
@@ -40,6 +42,19 @@ float to_float(Half value) {
   }
   const std::uint32_t wide = exponent == 31 ? 255U : exponent + 112U;  // bias 15 to bias 127
   return std::bit_cast<float>(sign | (wide << 23U) | (mantissa << 13U));
+}
+
+// As to_float, without branches.
+LAV_CLONES void to_floats(std::span<const Half> values, float* out) {
+  constexpr std::uint32_t kInfinite = 0x7C00U << 13U, kSmallest = 0x400U << 13U, kRebias = 112U << 23U;
+  const Half* from = values.data();
+  const std::size_t count = values.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t bits = from[i].bits, magnitude = (bits & 0x7FFFU) << 13U;
+    const std::uint32_t normal = magnitude + (magnitude >= kInfinite ? 2 * kRebias : kRebias);
+    const auto subnormal = std::bit_cast<std::uint32_t>(std::bit_cast<float>(normal + kSmallest) - 0x1p-14F);
+    out[i] = std::bit_cast<float>((magnitude < kSmallest ? subnormal : normal) | (bits & 0x8000U) << 16U);
+  }
 }
 
 float to_float(BFloat16 value) { return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16U); }

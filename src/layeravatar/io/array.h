@@ -27,6 +27,8 @@ struct BFloat16 {
 };
 float to_float(Half value);
 float to_float(BFloat16 value);
+/// The same of many; `out` has room for them.
+void to_floats(std::span<const Half> values, float* out);
 
 /// Bytes of one element.
 std::size_t size_of(DType dtype);

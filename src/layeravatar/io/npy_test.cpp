@@ -1,5 +1,6 @@
 #include "layeravatar/io/npy.h"
 
+#include <bit>
 #include <fstream>
 #include <limits>
 
@@ -45,6 +46,11 @@ TEST(Array, HalfAndBfloatBecomeFloats) {
   EXPECT_EQ(to_float(Half{0xC500}), -5.0F);
   EXPECT_EQ(to_float(Half{0x0001}), 0x1p-24F);
   EXPECT_EQ(to_float(Half{0x7C00}), std::numeric_limits<float>::infinity());
+  std::vector<Half> all;
+  for (std::uint32_t bits = 0; bits <= 0xFFFF; ++bits) all.push_back(Half{static_cast<std::uint16_t>(bits)});
+  std::vector<float> many(all.size());
+  to_floats(all, many.data());
+  for (std::size_t i = 0; i < all.size(); ++i) ASSERT_EQ(std::bit_cast<std::uint32_t>(many[i]), std::bit_cast<std::uint32_t>(to_float(all[i]))) << i;
   EXPECT_EQ(to_float(BFloat16{0xC0A0}), -5.0F);
 }
 
