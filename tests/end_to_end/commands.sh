@@ -35,6 +35,10 @@ small=(--steps 2 --views 2 --size 64 --quiet)
 expect generate 0 "" "$program" generate --model "$pack" --count 2 --seed 7 "${small[@]}" -o "$work/a"
 expect "generate again" 0 "" "$program" generate --model "$pack" --count 2 --seed 7 "${small[@]}" -o "$work/b"
 check "same seed, same bytes" same "$work/a" "$work/b"
+expect "on one thread, where nothing is begun before the program is loaded" 0 "" "$program" --threads 1 generate --model "$pack" --count 2 --seed 7 "${small[@]}" -o "$work/single"
+check "the same bytes" same "$work/a" "$work/single"
+cp "$program" "$work/launcher"
+expect "the launcher without its library" 1 "liblayeravatar.so beside the program" "$work/launcher" --version
 check "a sheet" test -s "$work/a/contact_sheet.png"
 
 printf 'count = 1\nsteps = 2\nviews = 2\nsize = 64\nseed = 8\n' >"$work/g.toml"

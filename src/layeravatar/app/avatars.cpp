@@ -79,7 +79,7 @@ void read_motion(const MotionFlags& flags, produce::AnimateOptions& options, boo
 
 }  // namespace
 
-void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
+void add_generate(CLI::App& app, const Common& common, const std::shared_ptr<produce::Opening>& begun, Chosen& chosen) {
   auto* command = app.add_subcommand("generate", "Sample avatars.\nExample: layeravatar generate --count 4 --seed 7 -o out");
   command->alias("viz");
   auto o = std::make_shared<produce::GenerateOptions>();
@@ -109,6 +109,7 @@ void add_generate(CLI::App& app, const Common& common, Chosen& chosen) {
   command->callback([=, &common, &chosen] {
     chosen.run = [=, &common] {
       o->model = model_or_default(o->model);
+      o->begun = begun;
       o->betas = numbers_of(*betas, "--betas");
       for (const std::string& one : *like) o->like += (o->like.empty() ? "" : ",") + one;
       report_files(common, produce::generate(*o, speaker(common)));

@@ -4,8 +4,13 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
+
+namespace layeravatar::produce {
+class Opening;
+}
 
 namespace layeravatar::app {
 
@@ -41,7 +46,8 @@ using Run = std::function<int()>;
 struct Chosen {
   Run run;
 };
-void add_generate(CLI::App& app, const Common& common, Chosen& chosen);
+/// `begun`: the opening of the pack that the command line names, or null.
+void add_generate(CLI::App& app, const Common& common, const std::shared_ptr<produce::Opening>& begun, Chosen& chosen);
 void add_animate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_interpolate(CLI::App& app, const Common& common, Chosen& chosen);
 void add_transfer(CLI::App& app, const Common& common, Chosen& chosen);

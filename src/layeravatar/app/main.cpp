@@ -1,139 +1,58 @@
-// layeravatar <command>: see spec/product.md section 3.
-#include <fmt/format.h>
-#include <omp.h>
+// The launcher. Loading LibTorch takes 0.4 s on one core: meanwhile the others open the pack of a command that samples.
+#include <dlfcn.h>
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <new>
-#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
 
-#include "layeravatar/app/command.h"
-#include "layeravatar/app/settings.h"
+#include "layeravatar/app/program.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/core/heap.h"
 
-namespace layeravatar::app {
-
-namespace {
-std::atomic<bool> stop_requested{false};
-}
-
-const std::atomic<bool>& stop_on_signal() {
-  for (const int signal : {SIGINT, SIGTERM}) std::signal(signal, [](int) { stop_requested = true; });
-  return stop_requested;
-}
-
-void say(const Common& common, const std::string& line) {
-  if (common.quiet) return;
-  std::fputs((line + "\n").c_str(), stderr);
-}
-
-std::string printable(std::string text) {
-  std::replace_if(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == '\x7f'; }, '?');
-  return text;
-}
-
-void warn(const std::string& prefix, const std::vector<std::string>& lines) {
-  for (const auto& line : lines) std::fputs(fmt::format("layeravatar: warning: {}{}\n", prefix, line).c_str(), stderr);
-}
-
-void report_files(const Common& common, const std::vector<std::filesystem::path>& files) {
-  if (common.json) {
-    nlohmann::json out;
-    out["files"] = nlohmann::json::array();
-    for (const auto& file : files) out["files"].push_back(file.string());
-    std::puts(out.dump().c_str());
-    return;
-  }
-  for (const auto& file : files) std::puts(file.c_str());
-}
-
-std::filesystem::path model_or_default(const std::filesystem::path& model) {
-  if (!model.empty()) return model;
-  const std::filesystem::path tried[] = {"models/default.safetensors", LAV_SOURCE_DIR "/models/default.safetensors"};
-  for (const auto& path : tried)
-    if (std::filesystem::exists(path)) return path;
-  throw Error(ErrorKind::kInput, fmt::format("no model pack: give --model, or put one at {}", tried[0].string()));
-}
-
 namespace {
 
-int run(int argc, char** argv) {
-  CLI::App app{"Generates, dresses, poses, trains and exports layered clothed 3D avatars.", "layeravatar"};
-  app.require_subcommand(1);
-  app.set_version_flag("--version", LAV_VERSION);
-  app.fallthrough();
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // a flag wins over --config and --set
-  app.footer("Every command takes --config FILE.toml and --set KEY=VALUE: the names of its flags without the dashes.");
-  Common common;
-  app.add_flag("--quiet", common.quiet, "no progress on standard error");
-  app.add_flag("--json", common.json, "the result on standard output as JSON");
-  app.add_option("--threads", common.threads, "threads to use (0: all)")->check(CLI::Range(0, 1024));
-  app.add_option("--device", common.device, "cpu; cuda is not built yet");
-  Chosen chosen;
-  add_generate(app, common, chosen);
-  add_animate(app, common, chosen);
-  add_interpolate(app, common, chosen);
-  add_transfer(app, common, chosen);
-  add_export(app, common, chosen);
-  add_people(app, common, chosen);
-  add_render_scans(app, common, chosen);
-  add_segment(app, common, chosen);
-  add_dataset(app, common, chosen);
-  add_template(app, common, chosen);
-  add_train(app, common, chosen);
-  add_evaluate(app, common, chosen);
-  add_report(app, common, chosen);
-  add_samplers(app, common, chosen);
-  add_fit(app, common, chosen);
-  add_edit(app, common, chosen);
-  add_measure(app, common, chosen);
-  add_import(app, common, chosen);
-  add_info(app, common, chosen);
-  add_doctor(app, common, chosen);
-  std::vector<std::string> arguments = settings_to_flags(app, {argv + 1, argv + argc});
-  std::reverse(arguments.begin(), arguments.end());  // as CLI11 takes them
-  try {
-    app.parse(std::move(arguments));
-  } catch (const CLI::ParseError& e) {
-    const int code = app.exit(e);
-    return code == 0 ? 0 : static_cast<int>(ErrorKind::kUsage);
+using Words = std::vector<std::string_view>;
+
+// Value of a flag, its last one as the parser has it; `otherwise` where it is not given.
+std::string value_of(const Words& words, std::string_view flag, std::string otherwise) {
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    if (words[i] == flag && i + 1 < words.size()) otherwise = words[i + 1];
+    if (words[i].starts_with(flag) && words[i].substr(flag.size()).starts_with('=')) otherwise = words[i].substr(flag.size() + 1);
   }
-  if (common.device != "cpu") {
-    const bool cuda = common.device.starts_with("cuda");
-    throw Error(cuda ? ErrorKind::kDevice : ErrorKind::kConfig, fmt::format("--device {}: this build has cpu only", common.device));
+  return otherwise;
+}
+
+// What the command line will open for sampling. The parser has the last word: it takes this or leaves it.
+std::shared_ptr<layeravatar::produce::Opening> begin(const Words& words) {
+  const auto given = [&](std::string_view flag) { return std::any_of(words.begin(), words.end(), [&](std::string_view w) { return w.starts_with(flag); }); };
+  std::string_view command;
+  for (std::size_t i = 0; i < words.size() && command.empty(); ++i) {
+    if (!words[i].starts_with('-')) command = words[i];
+    else if (words[i] == "--threads" || words[i] == "--device") ++i;
   }
-  // LibTorch sets its own count at each thread's first parallel loop, half of what there is where it takes cores for siblings, or what the environment says;
-  // set by its own function, it would start a second pool of threads, which spin.
-  const int threads = common.threads > 0 ? common.threads : omp_get_max_threads();
-  omp_set_num_threads(threads);
-  ::setenv("OMP_NUM_THREADS", std::to_string(threads).c_str(), 1);
-  return chosen.run();
+  if ((command != "generate" && command != "viz") || given("--config") || given("--set") || given("--help") || given("-h")) return nullptr;
+  const char* variable = std::getenv("OMP_NUM_THREADS");
+  if (value_of(words, "--threads", variable != nullptr ? variable : "") == "1") return nullptr;
+  std::filesystem::path model = value_of(words, "--model", "");
+  if (model.empty()) model = layeravatar::app::shipped_model();
+  std::error_code ignored;
+  if (!std::filesystem::is_regular_file(model, ignored)) return nullptr;
+  return std::make_shared<layeravatar::produce::Opening>(model, value_of(words, "--precision", "auto"));
 }
 
 }  // namespace
-}  // namespace layeravatar::app
 
 int main(int argc, char** argv) {
   layeravatar::keep_heap();
-  try {
-    const int code = layeravatar::app::run(argc, argv);
-#ifndef __SANITIZE_ADDRESS__  // which looks for leaks at the end
-    std::fflush(nullptr);  // every file is closed by now: what LibTorch takes down takes 0.1 s
-    std::_Exit(code);
-#else
-    return code;
-#endif
-  } catch (const layeravatar::Error& e) {
-    std::fprintf(stderr, "layeravatar: error: %s\n", e.what());
-    return e.exit_code();
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "layeravatar: error: out of memory\n");
-    return static_cast<int>(layeravatar::ErrorKind::kDevice);
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "layeravatar: internal error: %s\n", e.what());
+  const std::shared_ptr<layeravatar::produce::Opening> begun = begin({argv + 1, argv + argc});
+  void* const library = dlopen("liblayeravatar.so", RTLD_LAZY | RTLD_LOCAL);
+  const auto program = library != nullptr ? reinterpret_cast<decltype(&layeravatar_program)>(dlsym(library, "layeravatar_program")) : nullptr;
+  if (program == nullptr) {
+    std::fprintf(stderr, "layeravatar: error: %s; expected liblayeravatar.so beside the program\n", dlerror());
     return static_cast<int>(layeravatar::ErrorKind::kInternal);
   }
+  return program(argc, argv, &begun);
 }

@@ -98,7 +98,7 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   require_range("views", o.views, 0, 360);
   if (o.ddpm_variance != "small" && o.ddpm_variance != "large")
     throw Error(ErrorKind::kConfig, fmt::format("ddpm-variance = {}, must be small or large", o.ddpm_variance));
-  const Studio studio = open_studio(o.model);
+  const Studio studio = open_studio(o.model, o.begun.get());
   const int size = image_size(studio, o.size);
   set_precision(studio, o.precision);
   SamplingOptions sampling = usual_sampling(studio, {.sampler = o.sampler, .spacing = o.spacing, .steps = o.steps, .order = o.order, .eta = o.eta,
@@ -131,7 +131,6 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
   ViewWriter views;
   const std::size_t filmed = o.film && !cameras.empty() ? std::min<std::size_t>(avatars.size(), 4) : 0;
   std::optional<Film> film;
-  if (filmed > 0) film.emplace(o.output / "turntable.mp4", static_cast<int>(filmed) * size, size, 12, say);
   std::vector<std::vector<ViewWriter::Picture>> turns(cameras.size());  // of the first ones, by view
   for (std::size_t i = 0; i < avatars.size(); ++i) {
     const std::string name = fmt::format("avatar_{:04}", i);
@@ -146,8 +145,11 @@ std::vector<fs::path> generate(const GenerateOptions& o, const Say& say) {
       avatars[i].betas = {};
       std::copy(o.betas.begin(), o.betas.end(), avatars[i].betas.begin());
     }
-    avatar::write_avatar(written.back(), avatars[i]);
+    std::future<void> saved = std::async(std::launch::async, [&one = avatars[i], file = written.back()] { avatar::write_avatar(file, one); });  // waits for the disk
     const splat::Gaussians posed = pose(studio, decode(studio, avatars[i].planes), avatars[i].betas, body::default_viewing_pose());
+    saved.get();
+    // Here, not earlier: an encoder that starts beside loops of all threads keeps them waiting.
+    if (filmed > 0 && !film) film.emplace(o.output / "turntable.mp4", static_cast<int>(filmed) * size, size, 12, say);
     const std::string release = release_name(static_cast<int>(i));
     if (o.release_names) {
       written.push_back(o.output / (release + ".png"));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -11,10 +12,12 @@
 
 namespace layeravatar::produce {
 
+class Opening;
 using Say = std::function<void(const std::string&)>;
 
 struct GenerateOptions {
   std::filesystem::path model, output;
+  std::shared_ptr<Opening> begun;  // of `model`; null: none
   int count = 4;
   std::uint64_t seed = 0;         // avatar i has seed + i
   std::string sampler;            // ddim, ddpm, dpmpp or unipc; empty: the pack's usual one

@@ -16,6 +16,8 @@ class Settler {
   [[nodiscard]] torch::Tensor settle(const torch::Tensor& planes, const torch::Tensor& kept = {}, double apart = avatar::LayerOrder::kMargin) const;
 
  private:
+  Settler(const Studio& studio, const avatar::NeighbourTables& tables);
+
   const Studio& studio_;
   avatar::LayerOrder order_;  // no shoes: their planes hold the foot's shape
   avatar::LooseGaussians loose_;

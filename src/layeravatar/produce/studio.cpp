@@ -4,8 +4,10 @@
 #include <torch/torch.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
+#include "layeravatar/avatar/compose.h"
 #include "layeravatar/core/error.h"
 #include "layeravatar/diffusion/precision.h"
 #include "layeravatar/io/label_colours.h"
@@ -15,13 +17,13 @@
 
 namespace layeravatar::produce {
 
-Studio make_studio(avatar::ModelPack pack, const std::string& file) {
+Studio make_studio(avatar::ModelPack pack, const std::string& file, std::shared_ptr<diffusion::PackedUNet> packed) {
   Studio s;
   s.config = pack.config;
   s.pack_hash = pack.hash;
   s.sampler = std::make_shared<avatar::MapSampler>(pack.layers.uvs);
-  s.composer = std::make_shared<avatar::Composer>(pack.layers);
-  s.deformer = std::make_shared<deform::Deformer>(std::move(pack.body), std::move(pack.layers));
+  s.tables = std::move(pack.tables);
+  s.deformer = std::make_shared<deform::Deformer>(std::move(pack.body), std::move(pack.layers), std::move(pack.volume));
   s.betas = pack.betas;
   s.activation = pack.activation;
   s.decoder = std::make_shared<avatar::Decoder>();
@@ -42,18 +44,22 @@ Studio make_studio(avatar::ModelPack pack, const std::string& file) {
     nn::share_named_tensors(*s.unet, pack.unet, file + ": denoiser");
     if (s.unet->prior() != nullptr) s.unet->prior()->check(file + ": denoiser");
     s.unet->eval();
-    s.engine = std::make_shared<diffusion::UNetEngine>(s.unet);
+    s.engine = std::make_shared<diffusion::UNetEngine>(s.unet, std::move(packed));
   }
   return s;
 }
 
 void set_precision(const Studio& s, const std::string& name) {
-  const bool exact = name == "auto" && s.config.profile == "official";
-  const diffusion::Precision wanted = diffusion::precision_named(exact ? "fp32" : name);
+  const diffusion::Precision wanted = precision_of(s.config, name);
   if (s.unet) s.unet->set_precision(wanted);
 }
 
-Studio open_studio(const std::filesystem::path& pack_file) { return make_studio(avatar::read_pack(pack_file), pack_file.string()); }
+Studio open_studio(const std::filesystem::path& pack_file, Opening* begun) {
+  std::optional<Opening::Result> ready;
+  if (begun != nullptr && begun->pack_file() == pack_file) ready = begun->take();
+  if (!ready) return make_studio(avatar::read_pack(pack_file), pack_file.string());
+  return make_studio(avatar::read_pack(std::move(ready->pack)), pack_file.string(), std::move(ready->denoiser));
+}
 
 avatar::GaussianAttributes decode(const Studio& s, const torch::Tensor& planes) {
   const torch::NoGradGuard no_grad;
@@ -74,9 +80,10 @@ avatar::GaussianAttributes compose(const Studio& s, const avatar::Avatar& base, 
     samples.push_back(s.sampler->sample(s.decoder->attribute_map(planes.unsqueeze(0)))[0]);
   }
   const torch::Tensor stack = torch::stack(samples);
+  const avatar::Composer composer(s.deformer->layers());
   const torch::Tensor out = s.config.profile == "official"
-                                ? s.composer->compose_official(stack)
-                                : s.composer->compose_default(stack, {donors.top != nullptr, donors.bottom != nullptr, donors.hair != nullptr, donors.shoes != nullptr});
+                                ? composer.compose_official(stack)
+                                : composer.compose_default(stack, {donors.top != nullptr, donors.bottom != nullptr, donors.hair != nullptr, donors.shoes != nullptr});
   return avatar::attributes_from_samples(out);
 }
 

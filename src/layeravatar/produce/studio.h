@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "layeravatar/avatar/avatar_file.h"
-#include "layeravatar/avatar/compose.h"
 #include "layeravatar/avatar/decoder.h"
 #include "layeravatar/avatar/pack.h"
 #include "layeravatar/deform/deformer.h"
@@ -18,6 +17,7 @@
 #include "layeravatar/diffusion/unet_engine.h"
 #include "layeravatar/geometry/camera.h"
 #include "layeravatar/io/png.h"
+#include "layeravatar/produce/opening.h"
 #include "layeravatar/produce/pixels.h"
 #include "layeravatar/splat/render.h"
 
@@ -32,18 +32,19 @@ struct Studio {
   std::shared_ptr<avatar::Decoder> decoder;
   std::shared_ptr<diffusion::UNet> unet;  // null in a pack without a denoiser
   std::shared_ptr<diffusion::UNetEngine> engine;  // its forward pass for sampling
-  std::shared_ptr<const avatar::Composer> composer;
+  std::shared_ptr<const avatar::NeighbourTables> tables;  // of the template, for Settler; null: not made yet
   avatar::BetasRegression betas;
   avatar::PlaneActivation activation;     // of the release's codes that were not activated
   diffusion::Schedule schedule;
 };
 
 /// Throws Error(kInput) naming the pack's file when a network's tensors do not fit the configuration.
-Studio open_studio(const std::filesystem::path& pack_file);
-Studio make_studio(avatar::ModelPack pack, const std::string& file);
+/// `begun`, unless null: of this file it is taken on with, once.
+Studio open_studio(const std::filesystem::path& pack_file, Opening* begun = nullptr);
+/// `packed`, unless null: of the pack's denoiser.
+Studio make_studio(avatar::ModelPack pack, const std::string& file, std::shared_ptr<diffusion::PackedUNet> packed = nullptr);
 
-/// Of the denoiser: fp32, bf16 or auto, which is fp32 with an official pack, whose numbers are the release's, and bf16 with others where
-/// the processor has it. Throws Error(kConfig) for another name.
+/// Of the denoiser; see precision_of. Throws Error(kConfig) for another name.
 void set_precision(const Studio& studio, const std::string& name);
 
 /// Decoded once per avatar.
