@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,8 +26,8 @@ std::string value_of(const Words& words, std::string_view flag, std::string othe
   return otherwise;
 }
 
-// What the command line will open for sampling. The parser has the last word: it takes this or leaves it.
-std::shared_ptr<layeravatar::produce::Opening> begin(const Words& words) {
+// What the command line will open for sampling; null where it does not say so plainly. The parser has the last word: it takes this or leaves it.
+std::shared_ptr<layeravatar::produce::Opening> begin(const Words& words) try {
   const auto given = [&](std::string_view flag) { return std::any_of(words.begin(), words.end(), [&](std::string_view w) { return w.starts_with(flag); }); };
   std::string_view command;
   for (std::size_t i = 0; i < words.size() && command.empty(); ++i) {
@@ -41,6 +42,8 @@ std::shared_ptr<layeravatar::produce::Opening> begin(const Words& words) {
   std::error_code ignored;
   if (!std::filesystem::is_regular_file(model, ignored)) return nullptr;
   return std::make_shared<layeravatar::produce::Opening>(model, value_of(words, "--precision", "auto"));
+} catch (const std::exception&) {  // a folder that is closed to us, no more threads: the program will say so
+  return nullptr;
 }
 
 }  // namespace

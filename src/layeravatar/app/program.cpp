@@ -112,26 +112,31 @@ int run(int argc, char** argv, const std::shared_ptr<produce::Opening>& begun) {
   return chosen.run();
 }
 
-}  // namespace
-}  // namespace layeravatar::app
-
-int layeravatar_program(int argc, char** argv, const std::shared_ptr<layeravatar::produce::Opening>* begun) {
+// One line for whatever goes wrong.
+int run_and_report(int argc, char** argv, const std::shared_ptr<produce::Opening>& begun) {
   try {
-    const int code = layeravatar::app::run(argc, argv, *begun);
-#ifndef __SANITIZE_ADDRESS__  // which looks for leaks at the end
-    std::fflush(nullptr);  // every file is closed by now: what LibTorch takes down takes 0.1 s
-    std::_Exit(code);
-#else
-    return code;
-#endif
-  } catch (const layeravatar::Error& e) {
+    return run(argc, argv, begun);
+  } catch (const Error& e) {
     std::fprintf(stderr, "layeravatar: error: %s\n", e.what());
     return e.exit_code();
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "layeravatar: error: out of memory\n");
-    return static_cast<int>(layeravatar::ErrorKind::kDevice);
+    return static_cast<int>(ErrorKind::kDevice);
   } catch (const std::exception& e) {
     std::fprintf(stderr, "layeravatar: internal error: %s\n", e.what());
-    return static_cast<int>(layeravatar::ErrorKind::kInternal);
+    return static_cast<int>(ErrorKind::kInternal);
   }
+}
+
+}  // namespace
+}  // namespace layeravatar::app
+
+int layeravatar_program(int argc, char** argv, const std::shared_ptr<layeravatar::produce::Opening>* begun) {
+  const int code = layeravatar::app::run_and_report(argc, argv, *begun);
+#ifndef __SANITIZE_ADDRESS__  // which looks for leaks at the end
+  std::fflush(nullptr);  // every file is closed by now: what LibTorch takes down takes 0.1 s, and what is begun may take longer
+  std::_Exit(code);
+#else
+  return code;
+#endif
 }

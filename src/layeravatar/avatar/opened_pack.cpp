@@ -7,6 +7,7 @@
 #include "layeravatar/avatar/pack_reader.h"
 #include "layeravatar/body/joint_names.h"
 #include "layeravatar/core/error.h"
+#include "layeravatar/core/finite.h"
 #include "layeravatar/core/large_pages.h"
 
 namespace layeravatar::avatar {
@@ -56,6 +57,7 @@ TemplateAndBody read_template_and_body(const OpenedPack& pack) {
   layers["init_lbsw_smplx_body"] =
       io::make_array<float>({blocks[0], body::kJoints}, reader.weights("template.init_lbsw_smplx_body", blocks[0]));
   out.layers = templates::from_arrays(layers, pack.file);
+  if (!all_finite(out.layers.shifted_positions())) reader.reject("the template's positions: a shifted one is not finite");
   body::BodyModel& b = out.body;
   b.v_template = reader.floats("body.v_template", {-1, 3});
   const std::int64_t v = b.vertex_count();

@@ -174,7 +174,8 @@ WeightVolume WeightVolume::build(std::span<const float> canonical_vertices, std:
     volume.centre_[k] = (low + high) / 2;
     extent = std::max(extent, high - low);
   }
-  LAV_CHECK(std::all_of(canonical_vertices.begin(), canonical_vertices.end(), [](float x) { return std::isfinite(x); }) && extent > 0,
+  LAV_CHECK(std::all_of(canonical_vertices.begin(), canonical_vertices.end(), [](float x) { return std::isfinite(x); }) && extent > 0 && std::isfinite(extent) &&
+                std::all_of(volume.centre_.begin(), volume.centre_.end(), [](float x) { return std::isfinite(x); }),
             "canonical vertices: the box is empty or not finite");
   volume.half_size_ = extent / 2 * kMargin;
 

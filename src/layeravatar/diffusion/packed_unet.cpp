@@ -9,7 +9,8 @@
 namespace layeravatar::diffusion {
 namespace {
 
-constexpr int kMostPixels = 1 << 14;  // of a side
+constexpr int kMostPixels = 1 << 14;            // of a side
+constexpr std::int64_t kMostChannels = 1 << 17;  // so that products of two numbers of blocks are whole numbers of 32 bits
 
 // Channels `from` to `from + count` in whole blocks.
 void append_channels(std::vector<int>& places, int from, int count) {
@@ -35,7 +36,7 @@ class PackedUNet::Reader {
 
   void read() {
     const Sizes& s = net_.sizes_;
-    LAV_CHECK(s.rows > 0 && s.columns > 0 && s.rows <= kMostPixels && s.columns <= kMostPixels && s.channels > 0 && s.heads > 0, "U-Net: sizes");
+    LAV_CHECK(s.rows > 0 && s.columns > 0 && s.rows <= kMostPixels && s.columns <= kMostPixels && s.channels > 0 && s.channels <= kMostChannels && s.heads > 0, "U-Net: sizes");
     net_.waves_ = columns_of("time_embedding.blocks.0.weight");
     net_.time_channels_ = rows_of("time_embedding.blocks.0.weight");
     LAV_CHECK(net_.waves_ % 2 == 0, "U-Net: waves of the time embedding");
@@ -74,7 +75,7 @@ class PackedUNet::Reader {
   [[nodiscard]] const NamedWeight& need(const std::string& name) const {
     const auto at = weights_.find(name);
     LAV_CHECK(at != weights_.end() && at->second.data != nullptr, "U-Net: no weights " + name);
-    for (const std::int64_t n : at->second.shape) LAV_CHECK(n > 0 && n <= std::int64_t{1} << 20, "U-Net: sizes of " + name);
+    for (const std::int64_t n : at->second.shape) LAV_CHECK(n > 0 && n <= kMostChannels, "U-Net: sizes of " + name);
     return at->second;
   }
   [[nodiscard]] int size_of(const std::string& name, std::size_t axis) const {
@@ -134,6 +135,7 @@ class PackedUNet::Reader {
         res.first = convolution(part + ".conv_1.2", channels, width, 3);
         res.second = convolution(part + ".conv_2.1", {width}, width, 3);
         res.has_shortcut = has(part + ".shortcut.weight");
+        LAV_CHECK(!res.has_shortcut || j == 0, "U-Net: the place of " + part);  // later ones work in place, which a shortcut's threads would read
         if (res.has_shortcut) res.shortcut = convolution(part + ".shortcut", channels, width, 1);
         else LAV_CHECK(channels == std::vector<int>{width}, "U-Net: no shortcut of " + part);
         channels = {width};
@@ -198,19 +200,31 @@ PackedUNet::PackedUNet(const NamedWeights& weights, std::shared_ptr<const void> 
   input_.map.rows = sizes.rows;
   input_.map.columns = sizes.columns;
   each_convolution(*this, [&](Convolution& c) { order_.push_back(&c); });
-  const auto weights_of = [](const Convolution* c) { return c->in_blocks() * c->out_blocks() * c->shape().kernel; };
+  const auto weights_of = [](const Convolution* c) { return std::int64_t{c->in_blocks()} * c->out_blocks() * c->shape().kernel; };
   std::sort(order_.begin(), order_.end(), [&](const Convolution* a, const Convolution* b) { return weights_of(a) > weights_of(b); });  // no large one at the end
 }
 
 void PackedUNet::pack() {
-  for (std::size_t i = begun_++; i < order_.size(); i = begun_++) {
-    order_[i]->pack();
-    if (++packed_ == order_.size()) packed_.notify_all();
+  std::unique_lock lock(guard_);
+  while (begun_ < order_.size()) {
+    Convolution& next = *order_[begun_++];
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      next.pack();
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    if (failure) failure_ = failure;
+    if (++packed_ == order_.size()) changed_.notify_all();
   }
 }
 
-void PackedUNet::wait_until_packed() const {
-  for (std::size_t n = packed_; n < order_.size(); n = packed_) packed_.wait(n);
+void PackedUNet::wait_until_packed() {
+  std::unique_lock lock(guard_);
+  changed_.wait(lock, [&] { return packed_ == order_.size(); });
+  if (failure_) std::rethrow_exception(failure_);
 }
 
 // Memory for `count` images.
@@ -331,7 +345,8 @@ void PackedUNet::run(const Block& block, const std::vector<Value*>& inputs, Valu
 }
 
 void PackedUNet::forward(const float* x, const float* estimate, const float* waves, int images, float* y) {
-  LAV_CHECK(packed_ == order_.size() && (estimate != nullptr) == sizes_.estimate, "U-Net: not packed, or an input too many or too few");
+  wait_until_packed();
+  LAV_CHECK((estimate != nullptr) == sizes_.estimate, "U-Net: an input too many or too few");
   plan(images);
   to_blocks(x, images, sizes_.channels, input_.map, 0);
   if (estimate != nullptr) to_blocks(estimate, images, sizes_.channels, input_.map, blocks_of(sizes_.channels));

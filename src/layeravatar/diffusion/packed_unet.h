@@ -1,10 +1,12 @@
 // The U-Net's forward pass from prepacked weights. No LibTorch: a program packs while it still loads LibTorch.
 #pragma once
-#include <atomic>
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -36,13 +38,13 @@ class PackedUNet {
   PackedUNet(const PackedUNet&) = delete;
   PackedUNet& operator=(const PackedUNet&) = delete;
 
-  /// Packs one convolution after the other until all have been begun; several threads may call it, each takes the next one.
+  /// Packs one convolution after the other until all have been begun; several threads may call it, each takes the next one. Does not throw.
   void pack();
-  /// Returns when all are packed.
-  void wait_until_packed() const;
+  /// Returns when all are packed. Throws what packing one of them failed with, std::bad_alloc.
+  void wait_until_packed();
 
   /// x, estimate (null without) [images, channels, rows, columns], waves [images, wave_count()] the time's sinusoidal embedding -> y, as x.
-  /// To be packed before.
+  /// Somebody has called `pack` before.
   void forward(const float* x, const float* estimate, const float* waves, int images, float* y);
   [[nodiscard]] int wave_count() const { return waves_; }
 
@@ -111,7 +113,11 @@ class PackedUNet {
   Norm head_norm_;
   Convolution head_;
   std::vector<Convolution*> order_;  // of packing
-  std::atomic<std::size_t> begun_{0}, packed_{0};
+  // Not an atomic's wait and notify: theirs meet in a table of which a program and a library that it loads may have one each.
+  std::mutex guard_;
+  std::condition_variable changed_;
+  std::size_t begun_ = 0, packed_ = 0;
+  std::exception_ptr failure_;
 
   // Results of `in_` stay until `out_` has read them; `out_` goes to and fro between two.
   Value input_;

@@ -11,7 +11,7 @@
 
 namespace layeravatar::produce {
 
-/// Takes frames as they come and hands them on beside the caller's work; 32 MB of them are kept. Without an ffmpeg program, or for sizes that a film cannot have, one line says so and
+/// Takes frames as they come and hands them on beside the caller's work; 32 MB of them are kept, four at least. Without an ffmpeg program, or for sizes that a film cannot have, one line says so and
 /// there is no film; nothing stays without `commit`.
 class Film {
  public:

@@ -70,7 +70,7 @@ Convolution::Convolution(Shape shape, const float* weights, const float* bias)
   for (std::size_t o = 0; o < shape_.out_channel.size(); ++o)
     if (shape_.out_channel[o] >= 0) bias_.data()[o] = bias[shape_.out_channel[o]];
   const int most = shape_.bfloat16 ? 2 : piece_blocks(), count = (out_blocks() + most - 1) / most;
-  for (int i = 0; i <= count; ++i) pieces_.push_back(out_blocks() * i / count);
+  for (int i = 0; i <= count; ++i) pieces_.push_back(static_cast<int>(std::int64_t{out_blocks()} * i / count));
   if (shape_.kernel == 3 && shape_.stride == 1 && !shape_.bfloat16) {
     const auto tiles = [&](int m) { return ((shape_.rows + m - 1) / m) * ((shape_.columns + m - 1) / m); };
     winograd_ = tiles(4) >= kLeastTiles ? 4 : tiles(2) >= kLeastSmallTiles ? 2 : 0;
