@@ -70,7 +70,7 @@ train-default: build
 
 BENCHES := splat_bench pose_bench decoder_bench unet_bench produce_bench train_bench scan_bench
 BENCH = $$(find build/release -name $$b -type f) --benchmark_counters_tabular=true
-MEDIANS := --benchmark_repetitions=5 --benchmark_min_time=0.1 --benchmark_display_aggregates_only=true | grep -vE '_(mean|stddev|cv) '
+MEDIANS := --benchmark_repetitions=5 --benchmark_min_time=0.1 --benchmark_display_aggregates_only=true | awk '!/_(mean|stddev|cv) / && !(/ERROR OCCURRED/ && left_out[$$1]++)'
 STOLEN := awk '/^cpu /{print $$9}' /proc/stat
 bench: SHELL := bash -o pipefail
 bench: packages
