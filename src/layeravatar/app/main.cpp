@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "layeravatar/app/program.h"
@@ -51,7 +53,9 @@ std::shared_ptr<layeravatar::produce::Opening> begin(const Words& words) try {
 int main(int argc, char** argv) {
   layeravatar::keep_heap();
   const std::shared_ptr<layeravatar::produce::Opening> begun = begin({argv + 1, argv + argc});
-  void* const library = dlopen("liblayeravatar.so", RTLD_LAZY | RTLD_LOCAL);
+  std::error_code no_proc;  // then the loader looks where it usually does
+  const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe", no_proc).parent_path();
+  void* const library = dlopen((folder / "liblayeravatar.so").c_str(), RTLD_LAZY | RTLD_LOCAL);
   const auto program = library != nullptr ? reinterpret_cast<decltype(&layeravatar_program)>(dlsym(library, "layeravatar_program")) : nullptr;
   if (program == nullptr) {
     std::fprintf(stderr, "layeravatar: error: %s; expected liblayeravatar.so beside the program\n", dlerror());
