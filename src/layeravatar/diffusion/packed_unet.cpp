@@ -9,7 +9,7 @@
 namespace layeravatar::diffusion {
 namespace {
 
-constexpr int kMostPixels = 1 << 14;            // of a side
+constexpr int kMostPixels = 1 << 14;             // of a side
 constexpr std::int64_t kMostChannels = 1 << 17;  // so that products of two numbers of blocks are whole numbers of 32 bits
 
 // Channels `from` to `from + count` in whole blocks.
@@ -47,7 +47,6 @@ class PackedUNet::Reader {
       net_.time_bias_[i] = take(name + ".bias", {width});
     }
     std::vector<int> channels(s.estimate ? 2 : 1, s.channels);
-    std::vector<Block> skips;
     for (int i = 0; has_below("in_blocks." + std::to_string(i) + "."); ++i) {
       net_.in_.push_back(read_block("in_blocks." + std::to_string(i) + ".", channels));
       channels = {net_.in_.back().channels};
