@@ -136,10 +136,12 @@ std::vector<float> to_floats(const Array& array) {
   if (array.dtype == DType::kF32) return {array.at<float>().begin(), array.at<float>().end()};
   std::vector<float> out(array.count());
   visit_elements(array, [&out]<class T>(std::span<const T> values) {
-    std::transform(values.begin(), values.end(), out.begin(), [](const T& value) {
-      if constexpr (std::is_class_v<T>) return to_float(value);
-      else return static_cast<float>(value);
-    });
+    if constexpr (std::is_same_v<T, Half>) return to_floats(values, out.data());
+    else
+      std::transform(values.begin(), values.end(), out.begin(), [](const T& value) {
+        if constexpr (std::is_class_v<T>) return to_float(value);
+        else return static_cast<float>(value);
+      });
   });
   return out;
 }
