@@ -9,11 +9,13 @@ constexpr std::int64_t kOutputBlocks = LAV_VECTOR_BYTES == 64 ? 6 : 3;  // vecto
 constexpr std::int64_t kSpan = kOutputBlocks * kLanes;
 constexpr std::int64_t kShared = LAV_VECTOR_BYTES == 64 ? 2 : 4;  // such steps that share what they read
 constexpr std::int64_t kBlocks = LAV_VECTOR_BYTES == 64 ? 3 : 2;  // vectors of pixels per step of the input gradient
-constexpr std::int64_t kTile = (kBlocks + 1) * kLanes;            // pixels that these read
-constexpr std::int64_t kTileRows = 2;
-constexpr std::int64_t kGroup = LAV_VECTOR_BYTES == 64 ? 4 : 2;  // channels per step of the weight gradient
-constexpr std::int64_t kColumns = 256;                           // of a phase at a time there
+constexpr std::int64_t kTileRows = 4, kTileSteps = LAV_VECTOR_BYTES == 64 ? 2 : 3;  // rows of a tile, and such steps in each
+constexpr std::int64_t kTileColumns = kTileSteps * kBlocks * kLanes;
+constexpr std::int64_t kTile = kTileColumns + kLanes;  // pixels that a row of a tile reads
+constexpr std::int64_t kGroup = 4, kGroupTaps = LAV_VECTOR_BYTES == 64 ? 6 : 3;  // channels and taps per step of the weight gradient
+constexpr std::int64_t kColumns = 256;                                           // of a phase at a time there
 constexpr std::int64_t kTaps = kConvSize * kConvSize;
+constexpr std::int64_t kCacheLine = 16;  // numbers
 
 using Outputs = Vector[kOutputs][kOutputBlocks];
 using Inputs = Vector[kConvInputs][kBlocks];
@@ -114,7 +116,7 @@ void split_input(const BranchShape& s, const float* x, float* split) {
 
 // Where a product's rows of taps lie behind a place in the first product plane: [input, row].
 struct Lines {
-  std::int64_t count[kProducts], at[kProducts][kConvInputs * 4];
+  std::int64_t count[kProducts], at[kProducts][kConvInputs * 4] = {};
 
   explicit Lines(const BranchShape& s) {
     for (std::int64_t p = 0; p < kProducts; ++p) {
@@ -148,15 +150,16 @@ inline __attribute__((always_inline)) void add_taps(const float* line, const flo
   }
 }
 
-// One product: kOutputs channels of kSpan pixels.
+// One product: kOutputs channels of kSpan pixels. The lines at `next` are wanted soon.
 template <std::int64_t columns>
-inline void product_span(const float* x, const std::int64_t* at, std::int64_t lines, const float* taps, Outputs& out) {
+inline void product_span(const float* x, const std::int64_t* at, const std::int64_t* next, std::int64_t lines, const float* taps, Outputs& out) {
   Outputs sum;
 #pragma GCC unroll 4
   for (std::int64_t c = 0; c < kOutputs; ++c)
 #pragma GCC unroll 6
     for (std::int64_t b = 0; b < kOutputBlocks; ++b) sum[c][b] = Vector{};
   for (std::int64_t k = 0; k < lines; ++k) {
+    for (std::int64_t b = 0; b < kSpan; b += kCacheLine) __builtin_prefetch(x + next[k] + b);
     add_taps<columns>(x + at[k], taps, sum);
     taps += columns * kOutputs;
   }
@@ -172,8 +175,9 @@ inline void conv_span(const Lines& lines, const float* x, const float* taps, con
   for (std::int64_t p = 0; p < kProducts; ++p)
     for (std::int64_t g = 0; g < groups; ++g) {
       const float* of = taps + (g * kProductTaps + kFirstTap[p]) * kConvInputs * kOutputs;
-      if (tap_columns(p) == 3) product_span<3>(x, lines.at[p], lines.count[p], of, products[g][p]);
-      else product_span<4>(x, lines.at[p], lines.count[p], of, products[g][p]);
+      const std::int64_t* next = lines.at[(p + 1) % kProducts];
+      if (tap_columns(p) == 3) product_span<3>(x, lines.at[p], next, lines.count[p], of, products[g][p]);
+      else product_span<4>(x, lines.at[p], next, lines.count[p], of, products[g][p]);
     }
   for (std::int64_t g = 0; g < groups; ++g)
     for (std::int64_t c = 0; c < kOutputs; ++c)
@@ -245,18 +249,17 @@ inline void split_tile(const BranchShape& s, const float* grad, std::int64_t fir
   }
 }
 
-// Adds a product of two channels' tiles to a row of six.
+// Adds a product of two channels' tiles to a step of a row of six.
 template <std::int64_t columns>
-inline void add_turned(const Tile (&tiles)[2], std::int64_t product, std::int64_t row, const float* taps, Inputs& sum) {
+inline void add_turned(const Tile (&tiles)[2], std::int64_t product, std::int64_t row, std::int64_t at, const float* taps, Inputs& sum) {
   Inputs part;
 #pragma GCC unroll 6
   for (std::int64_t in = 0; in < kConvInputs; ++in)
 #pragma GCC unroll 3
     for (std::int64_t b = 0; b < kBlocks; ++b) part[in][b] = sum[in][b];
   for (std::int64_t c = 0; c < 2; ++c)
-    for (std::int64_t ty = 0; ty < tap_rows(product); ++ty) {
-      add_taps<columns>(tiles[c][plane_of(product, ty)][row + ty], taps + (c * kProductTaps + kFirstTap[product] + ty * columns) * kConvInputs, part);
-    }
+    for (std::int64_t ty = 0; ty < tap_rows(product); ++ty)
+      add_taps<columns>(tiles[c][plane_of(product, ty)][row + ty] + at, taps + (c * kProductTaps + kFirstTap[product] + ty * columns) * kConvInputs, part);
 #pragma GCC unroll 6
   for (std::int64_t in = 0; in < kConvInputs; ++in)
 #pragma GCC unroll 3
@@ -273,27 +276,28 @@ void conv_input_gradient(const BranchShape& s, const float* weights, const float
       product_taps(weights + (c * kConvInputs + in) * kTaps + kTaps - 1, -1, taps);
       for (std::int64_t t = 0; t < kProductTaps; ++t) scratch[(c * kProductTaps + t) * kConvInputs + in] = taps[t];
     }
-  const std::int64_t strips = (s.half_height() + kTileRows - 1) / kTileRows, tiles = (s.half_width() + kBlocks * kLanes - 1) / (kBlocks * kLanes);
+  const std::int64_t strips = (s.half_height() + kTileRows - 1) / kTileRows, tiles = (s.half_width() + kTileColumns - 1) / kTileColumns;
 #pragma omp parallel for schedule(static)
   for (std::int64_t job = 0; job < s.images * strips * tiles; ++job) {
-    const std::int64_t i = job / tiles / strips, first = job / tiles % strips * kTileRows, at = job % tiles * kBlocks * kLanes;
+    const std::int64_t i = job / tiles / strips, first = job / tiles % strips * kTileRows, at = job % tiles * kTileColumns;
     const std::int64_t rows = least(kTileRows, s.half_height() - first);
-    Inputs sum[kProducts][kTileRows] = {};
+    Inputs sum[kProducts][kTileRows][kTileSteps] = {};
     for (std::int64_t c = 0; c < s.channels; c += 2) {
       Tile pair[2];
       for (std::int64_t k = 0; k < 2; ++k) split_tile(s, grad_y + (i * s.channels + c + k) * s.split_plane(), first, rows, at, pair[k]);
       const float* taps = scratch + c * kProductTaps * kConvInputs;
       for (std::int64_t p = 0; p < kProducts; ++p)
-        for (std::int64_t row = 0; row < rows; ++row) {
-          if (tap_columns(p) == 3) add_turned<3>(pair, p, row, taps, sum[p][row]);
-          else add_turned<4>(pair, p, row, taps, sum[p][row]);
-        }
+        for (std::int64_t row = 0; row < rows; ++row)
+          for (std::int64_t k = 0; k < kTileSteps; ++k) {
+            if (tap_columns(p) == 3) add_turned<3>(pair, p, row, k * kBlocks * kLanes, taps, sum[p][row][k]);
+            else add_turned<4>(pair, p, row, k * kBlocks * kLanes, taps, sum[p][row][k]);
+          }
     }
     for (std::int64_t in = 0; in < kConvInputs; ++in)
       for (std::int64_t y = 2 * first; y < least(2 * (first + rows), s.height); ++y) {
-        const auto product = [&](std::int64_t r, std::int64_t c, std::int64_t b) { return sum[3 * r + c][y / 2 - first][in][b]; };
+        const auto product = [&](std::int64_t r, std::int64_t c, std::int64_t b) { return sum[3 * r + c][y / 2 - first][b / kBlocks][in][b % kBlocks]; };
         float* line = grad_x + ((i * kConvInputs + in) * s.height + y) * s.width;
-        for (std::int64_t b = 0; b < kBlocks; ++b) {
+        for (std::int64_t b = 0; b < kTileSteps * kBlocks && 2 * (at + b * kLanes) < s.width; ++b) {
           const std::int64_t x = 2 * (at + b * kLanes), r = 1 + y % 2;
           const Vector common = product(0, 0, b) + product(r, 0, b);
           store_pairs(line + x, common + (product(0, 1, b) + product(r, 1, b)), common + (product(0, 2, b) + product(r, 2, b)), s.width - x);
@@ -302,36 +306,36 @@ void conv_input_gradient(const BranchShape& s, const float* weights, const float
   }
 }
 
-// Adds one row of kGroup channels' gradients times six lines of x to lane sums.
-inline void row_products(const float* g, std::int64_t channel, const float* const (&x)[6], std::int64_t width, Vector* sums) {
-  Vector part[kGroup][6];
+// Adds one row of kGroup channels' gradients times kGroupTaps lines of x to lane sums.
+inline void row_products(const float* g, std::int64_t channel, const float* (&x)[kGroupTaps], std::int64_t width, Vector* sums) {
+  Vector part[kGroup][kGroupTaps];
 #pragma GCC unroll 4
   for (std::int64_t c = 0; c < kGroup; ++c)
 #pragma GCC unroll 6
-    for (std::int64_t t = 0; t < 6; ++t) part[c][t] = sums[c * kConvInputs * kProductTaps + t];
+    for (std::int64_t t = 0; t < kGroupTaps; ++t) part[c][t] = sums[c * kConvInputs * kProductTaps + t];
   for (std::int64_t at = 0; at < width; at += kLanes) {
-    Vector v[kGroup];
+    Vector u[kGroupTaps];
+#pragma GCC unroll 6
+    for (std::int64_t t = 0; t < kGroupTaps; ++t) {
+      u[t] = load(x[t] + at);
+      LAV_IN_REGISTER(u[t]);
+    }
 #pragma GCC unroll 4
     for (std::int64_t c = 0; c < kGroup; ++c) {
-      v[c] = load(g + c * channel + at);
-      LAV_IN_REGISTER(v[c]);
-    }
+      Vector v = load(g + c * channel + at);
+      LAV_IN_REGISTER(v);
 #pragma GCC unroll 6
-    for (std::int64_t t = 0; t < 6; ++t) {
-      Vector u = load(x[t] + at);
-      LAV_IN_REGISTER(u);
-#pragma GCC unroll 4
-      for (std::int64_t c = 0; c < kGroup; ++c) part[c][t] += v[c] * u;
+      for (std::int64_t t = 0; t < kGroupTaps; ++t) part[c][t] += v * u[t];
     }
   }
 #pragma GCC unroll 4
   for (std::int64_t c = 0; c < kGroup; ++c)
 #pragma GCC unroll 6
-    for (std::int64_t t = 0; t < 6; ++t) sums[c * kConvInputs * kProductTaps + t] = part[c][t];
+    for (std::int64_t t = 0; t < kGroupTaps; ++t) sums[c * kConvInputs * kProductTaps + t] = part[c][t];
 }
 
 // The products transposed: dS = (g_even + g_odd) O, dA = g_even (E - O), dB = g_odd (E[m + 1] - O), dh0 = dS + dA, dh1 = dS + dB.
-// kGroup channels and six taps in registers; sums stay in lanes until the end.
+// kGroup channels and kGroupTaps taps in registers; sums stay in lanes until the end.
 void conv_weight_gradient(const BranchShape& s, const float* grad_y, const float* x, float* grad_weights) {
   const std::int64_t pitch = s.pitch(), plane = s.product_plane(), phase = s.phase();
   std::int64_t at_tap[kConvInputs * kProductTaps], *next = at_tap;  // [product][input][tap]
@@ -362,8 +366,9 @@ void conv_weight_gradient(const BranchShape& s, const float* grad_y, const float
         }
         const float* from = x + i * kConvInputs * kProductPlanes * plane + row * pitch + at;
         for (std::int64_t p = 0; p < kProducts; ++p)
-          for (std::int64_t t = kFirstTap[p] * kConvInputs; t < kFirstTap[p + 1] * kConvInputs; t += 6) {
-            const float* const taps[6] = {from + at_tap[t], from + at_tap[t + 1], from + at_tap[t + 2], from + at_tap[t + 3], from + at_tap[t + 4], from + at_tap[t + 5]};
+          for (std::int64_t t = kFirstTap[p] * kConvInputs; t < kFirstTap[p + 1] * kConvInputs; t += kGroupTaps) {
+            const float* taps[kGroupTaps];
+            for (std::int64_t k = 0; k < kGroupTaps; ++k) taps[k] = from + at_tap[t + k];
             row_products(lines[p][0], kColumns, taps, width, &sums[0][t]);
           }
       }

@@ -141,7 +141,8 @@ inline void row_backward(const BranchShape& s, const HeadsBackward& a, std::int6
                          std::int64_t count, float* grad_z, Sums& sums) {
   const std::int64_t pitch = s.pitch();
   const float scale = a.scale[c], shift = a.shift[c], mean = a.mean[c];
-  Vector sum = {}, moment = {}, dots[kMostHeads] = {};
+  Vector sum = {}, moment = {}, dots[kMostHeads];
+  for (std::int64_t k = 0; k < s.heads; ++k) dots[k] = Vector{};
   for (std::int64_t at = 0; at < count; at += kBatch * kLanes) {  // beyond the row the heads' gradients are zero
     Vector grad_active[kBatch] = {}, active[kBatch];
     for (std::int64_t k = 0; k < s.heads; ++k)
