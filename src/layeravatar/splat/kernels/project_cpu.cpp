@@ -18,7 +18,7 @@ using Integers = hn::RebindToSigned<Lanes>;
 // One line for each number of a group.
 struct Columns {
   HWY_ALIGN float mean[3][kGroup], covariance[6][kGroup], opacity[kGroup], largest[kGroup];
-  HWY_ALIGN float record[16][kGroup];  // by place in ProjectedSplat; colours are copied
+  HWY_ALIGN float record[16][kGroup];  // by place in ProjectedSplat
   HWY_ALIGN std::int32_t tiles[4][kGroup];  // x0, x1, y0, y1; all zero where invisible
 };
 
@@ -83,6 +83,25 @@ HWY_INLINE void project_lanes(const SplatView& view, float min_opacity, int tile
   edge(y, hn::Add(box_y, tile), far_radius, 1.0F, tiles_y, columns.tiles[3]);
 }
 
+// Columns k to k + 3 of the records, each to a line of its own.
+HWY_INLINE void turn_records(const Columns& columns, std::int64_t k, float* const (&to)[4]) {
+#if HWY_TARGET == HWY_SCALAR
+  for (int c = 0; c < 4; ++c)
+    for (int e = 0; e < 16; ++e) to[c][e] = columns.record[e][k + c];
+#else
+  const hn::FixedTag<float, 4> four;
+  for (int e = 0; e < 16; e += 4) {
+    const auto row = [&](int at) HWY_ATTR { return hn::Load(four, columns.record[e + at] + k); };
+    const auto a = hn::InterleaveLower(four, row(0), row(1)), b = hn::InterleaveLower(four, row(2), row(3));
+    const auto c = hn::InterleaveUpper(four, row(0), row(1)), d = hn::InterleaveUpper(four, row(2), row(3));
+    hn::Store(hn::ConcatLowerLower(four, b, a), four, to[0] + e);
+    hn::Store(hn::ConcatUpperUpper(four, b, a), four, to[1] + e);
+    hn::Store(hn::ConcatLowerLower(four, d, c), four, to[2] + e);
+    hn::Store(hn::ConcatUpperUpper(four, d, c), four, to[3] + e);
+  }
+#endif
+}
+
 // Gaussians first..first + count, at most kGroup.
 void project_group(const SplatInput& in, SplatScratch& scratch, std::int64_t first, std::int64_t count) {
   Columns columns;
@@ -90,6 +109,7 @@ void project_group(const SplatInput& in, SplatScratch& scratch, std::int64_t fir
     const std::int64_t i = first + std::min(k, count - 1);  // beyond the end: the last again
     for (int e = 0; e < 3; ++e) columns.mean[e][k] = in.means[3 * i + e];
     for (int e = 0; e < 6; ++e) columns.covariance[e][k] = in.covariances[6 * i + e];
+    for (int e = 0; e < 3; ++e) columns.record[kRed + e][k] = in.colours[3 * i + e];
     columns.opacity[k] = in.opacities[i];
     const bool inner = in.with_components && in.components[i] == 0;
     columns.largest[k] = inner ? std::max(1.0F, in.opacities[i]) : in.opacities[i];
@@ -97,21 +117,20 @@ void project_group(const SplatInput& in, SplatScratch& scratch, std::int64_t fir
   constexpr std::int64_t kStep = hn::MaxLanes(Lanes());
   for (std::int64_t at = 0; at < kGroup; at += kStep)
     project_lanes(in.view, in.min_opacity, scratch.tiles_x, scratch.tiles_y, at, columns);
-  for (std::int64_t k = 0; k < count; ++k) {
-    const std::int64_t i = first + k;
-    SplatTiles place{};
-    place.component = in.with_components ? in.components[i] : kNoComponent;
-    const auto corner = [&](int e) HWY_ATTR { return static_cast<std::int16_t>(columns.tiles[e][k]); };
-    place.x0 = corner(0), place.x1 = corner(1), place.y0 = corner(2), place.y1 = corner(3);
-    place.visible = place.x0 < place.x1 && place.y0 < place.y1;
-    scratch.places[static_cast<std::size_t>(i)] = place;
-    if (!place.visible) continue;
-    for (int c = 0; c < 3; ++c) columns.record[kRed + c][k] = in.colours[3 * i + c];
-    HWY_ALIGN float record[16];
-    for (int e = 0; e < 16; ++e) record[e] = columns.record[e][k];
-    const hn::CappedTag<float, 16> line;
-    float* to = &scratch.splats[static_cast<std::size_t>(i)].x;
-    for (std::size_t e = 0; e < 16; e += hn::MaxLanes(line)) hn::Store(hn::Load(line, record + e), line, to + e);
+  for (std::int64_t k = 0; k < count; k += 4) {
+    HWY_ALIGN float nowhere[16];
+    float* to[4] = {nowhere, nowhere, nowhere, nowhere};
+    for (std::int64_t j = k; j < std::min(k + 4, count); ++j) {
+      const std::int64_t i = first + j;
+      SplatTiles place{};
+      place.component = in.with_components ? in.components[i] : kNoComponent;
+      const auto corner = [&](int e) HWY_ATTR { return static_cast<std::int16_t>(columns.tiles[e][j]); };
+      place.x0 = corner(0), place.x1 = corner(1), place.y0 = corner(2), place.y1 = corner(3);
+      place.visible = place.x0 < place.x1 && place.y0 < place.y1;
+      scratch.places[static_cast<std::size_t>(i)] = place;
+      if (place.visible) to[j - k] = &scratch.splats[static_cast<std::size_t>(i)].x;
+    }
+    turn_records(columns, k, to);
   }
 }
 

@@ -96,6 +96,57 @@ PooledArray<Key> sort_keys(PooledArray<Key> keys, std::uint32_t least, std::uint
   return keys;
 }
 
+const SplatTiles& tiles_of(const SplatScratch& scratch, const Key* keys, std::size_t count, std::size_t k) {
+  __builtin_prefetch(&scratch.places[keys[std::min(k + kAhead, count - 1)].index]);
+  return scratch.places[keys[k].index];
+}
+
+// How many of the splats touch each tile: what changes from tile to tile, summed up along rows and columns.
+void count_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count, std::uint32_t* counts) {
+  const std::size_t columns = static_cast<std::size_t>(scratch.tiles_x), pitch = columns + 1;
+  std::vector<std::uint32_t> changes(pitch * static_cast<std::size_t>(scratch.tiles_y + 1));
+  for (std::size_t k = 0; k < count; ++k) {
+    const SplatTiles& p = tiles_of(scratch, keys, count, k);
+    std::uint32_t *top = changes.data() + static_cast<std::size_t>(p.y0) * pitch, *bottom = changes.data() + static_cast<std::size_t>(p.y1) * pitch;
+    ++top[p.x0], --top[p.x1], --bottom[p.x0], ++bottom[p.x1];
+  }
+  for (std::size_t y = 0; y < static_cast<std::size_t>(scratch.tiles_y); ++y) {
+    std::uint32_t sum = 0;
+    for (std::size_t x = 0; x < columns; ++x) {
+      sum += changes[y * pitch + x];
+      counts[y * columns + x] = sum + (y > 0 ? counts[(y - 1) * columns + x] : 0);
+    }
+  }
+}
+
+// Writes the splats' pairs to the tiles' lists, of which next[tile] is the next free place.
+void list_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count, std::uint32_t* next) {
+  constexpr std::int64_t kFew = 4;
+  SplatPair nowhere{};
+  std::uint32_t none = 0;
+  for (std::size_t k = 0; k < count; ++k) {
+    const SplatTiles& p = tiles_of(scratch, keys, count, k);
+    const std::int64_t width = p.x1 - p.x0, pairs = static_cast<std::int64_t>(pairs_of(p));
+    std::int64_t tile = std::int64_t{p.y0} * scratch.tiles_x + p.x0;
+    std::int64_t left = width;
+    const auto visit = [&](std::int64_t slot, bool counts) {
+      std::uint32_t* at = counts ? next + tile : &none;
+      SplatPair* to = counts ? scratch.pairs.data() + *at : &nowhere;
+      *to = {keys[k].index, p.first_slot + static_cast<std::uint32_t>(slot), 0, p.component};
+      __builtin_prefetch(to + kAheadInList, 1);
+      ++*at;
+      const bool row_ends = --left == 0;
+      tile += row_ends ? scratch.tiles_x - width + 1 : 1;
+      left = row_ends ? width : left;
+    };
+    // A few, whatever their number: the end of a loop would be guessed wrong.
+    if (pairs <= kFew)
+      for (std::int64_t slot = 0; slot < kFew; ++slot) visit(slot, slot < pairs);
+    else
+      for (std::int64_t slot = 0; slot < pairs; ++slot) visit(slot, true);
+  }
+}
+
 }  // namespace
 
 void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
@@ -146,36 +197,19 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
 
   const auto tiles = static_cast<std::size_t>(scratch.tiles_x) * static_cast<std::size_t>(scratch.tiles_y);
   const PooledArray<std::uint32_t> counts(parts * tiles);
-  std::fill(counts.begin(), counts.end(), 0U);
-  const auto each_pair = [&](std::size_t part, const auto& visit) {
-    const auto [begin, end] = part_of(keys.size(), part, parts);
-    std::uint32_t* bins = counts.data() + part * tiles;
-    for (std::size_t k = begin; k < end; ++k) {
-      __builtin_prefetch(&scratch.places[keys[std::min(k + kAhead, end - 1)].index]);
-      const SplatTiles& p = scratch.places[keys[k].index];
-      // One loop, whose end is the only hard branch.
-      const std::int64_t width = p.x1 - p.x0, count = static_cast<std::int64_t>(pairs_of(p));
-      std::uint32_t* bin = bins + std::int64_t{p.y0} * scratch.tiles_x + p.x0;
-      std::int64_t left = width;
-      for (std::int64_t done = 0; done < count; ++done) {
-        visit(*bin, SplatPair{keys[k].index, p.first_slot + static_cast<std::uint32_t>(done), 0, p.component});
-        const bool row_ends = --left == 0;
-        bin += row_ends ? scratch.tiles_x - width + 1 : 1;
-        left = row_ends ? width : left;
-      }
-    }
-  };
 #pragma omp parallel for schedule(static)
-  for (std::size_t k = 0; k < parts; ++k) each_pair(k, [](std::uint32_t& bin, const SplatPair&) { ++bin; });
+  for (std::size_t k = 0; k < parts; ++k) {
+    const auto [begin, end] = part_of(keys.size(), k, parts);
+    count_pairs(scratch, keys.data() + begin, end - begin, counts.data() + k * tiles);
+  }
   scratch.tile_start = PooledArray<std::uint32_t>(tiles + 1);
   places_from_counts(counts.data(), parts, tiles, scratch.tile_start.data());
   scratch.pairs = PooledArray<SplatPair>(all.slots);
 #pragma omp parallel for schedule(static)
-  for (std::size_t k = 0; k < parts; ++k)
-    each_pair(k, [&](std::uint32_t& bin, const SplatPair& pair) {
-      __builtin_prefetch(scratch.pairs.data() + bin + kAheadInList, 1);
-      scratch.pairs[bin++] = pair;
-    });
+  for (std::size_t k = 0; k < parts; ++k) {
+    const auto [begin, end] = part_of(keys.size(), k, parts);
+    list_pairs(scratch, keys.data() + begin, end - begin, counts.data() + k * tiles);
+  }
 }
 
 }  // namespace layeravatar::splat
