@@ -36,3 +36,14 @@ if(EXISTS ${LAV_OPENBLAS_DIR}/libopenblas.so.0)
 else()
   message(WARNING "${LAV_OPENBLAS_DIR}: no OpenBLAS (OpenMP flavour); matrix products may be slow")
 endif()
+
+# Debian's LibTorch brings OpenCV, and that most of 290 libraries. Symbols are looked up in all libraries that are loaded at once: these, of which nothing is
+# called, are loaded before, the last needed first, and with each what it needs.
+set(LAV_LOADED_FIRST "")
+if(TARGET torch_cpu AND CMAKE_READELF)
+  get_target_property(file torch_cpu LOCATION)
+  execute_process(COMMAND ${CMAKE_READELF} -d ${file} OUTPUT_VARIABLE needed ERROR_QUIET)
+  string(REGEX MATCHALL "libopencv_[a-z0-9_]+\\.so\\.[0-9]+" LAV_LOADED_FIRST "${needed}")
+  list(REVERSE LAV_LOADED_FIRST)
+  list(JOIN LAV_LOADED_FIRST ":" LAV_LOADED_FIRST)
+endif()

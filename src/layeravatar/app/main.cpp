@@ -48,11 +48,22 @@ std::shared_ptr<layeravatar::produce::Opening> begin(const Words& words) try {
   return nullptr;
 }
 
+// What LibTorch needs and nothing here calls (cmake/dependencies.cmake). On its own each library looks for its symbols in what itself needs, not in all that LibTorch brings.
+void load_first() {
+  std::string_view left = LAV_LOADED_FIRST;
+  while (!left.empty()) {
+    const std::string name(left.substr(0, left.find(':')));
+    dlopen(name.c_str(), RTLD_LAZY | RTLD_LOCAL);  // one that is not there is missed later, by LibTorch
+    left.remove_prefix(std::min(left.size(), name.size() + 1));
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   layeravatar::keep_heap();
   const std::shared_ptr<layeravatar::produce::Opening> begun = begin({argv + 1, argv + argc});
+  load_first();
   std::error_code no_proc;  // then the loader looks where it usually does
   const std::filesystem::path folder = std::filesystem::read_symlink("/proc/self/exe", no_proc).parent_path();
   void* const library = dlopen((folder / "liblayeravatar.so").c_str(), RTLD_LAZY | RTLD_LOCAL);
