@@ -101,13 +101,13 @@ const SplatTiles& tiles_of(const SplatScratch& scratch, const Key* keys, std::si
   return scratch.places[keys[k].index];
 }
 
-// How many of the splats touch each tile: what changes from tile to tile, summed up along rows and columns.
-void count_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count, std::uint32_t* counts) {
+// How many of the splats touch each tile: what changes [tiles_y + 1, tiles_x + 1] from tile to tile, summed up along rows and columns.
+void count_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count, std::uint32_t* changes, std::uint32_t* counts) {
   const std::size_t columns = static_cast<std::size_t>(scratch.tiles_x), pitch = columns + 1;
-  std::vector<std::uint32_t> changes(pitch * static_cast<std::size_t>(scratch.tiles_y + 1));
+  std::fill_n(changes, pitch * static_cast<std::size_t>(scratch.tiles_y + 1), 0U);
   for (std::size_t k = 0; k < count; ++k) {
     const SplatTiles& p = tiles_of(scratch, keys, count, k);
-    std::uint32_t *top = changes.data() + static_cast<std::size_t>(p.y0) * pitch, *bottom = changes.data() + static_cast<std::size_t>(p.y1) * pitch;
+    std::uint32_t *top = changes + static_cast<std::size_t>(p.y0) * pitch, *bottom = changes + static_cast<std::size_t>(p.y1) * pitch;
     ++top[p.x0], --top[p.x1], --bottom[p.x0], ++bottom[p.x1];
   }
   for (std::size_t y = 0; y < static_cast<std::size_t>(scratch.tiles_y); ++y) {
@@ -196,11 +196,12 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
   keys = sort_keys(std::move(keys), all.least, all.most, parts);
 
   const auto tiles = static_cast<std::size_t>(scratch.tiles_x) * static_cast<std::size_t>(scratch.tiles_y);
-  const PooledArray<std::uint32_t> counts(parts * tiles);
+  const std::size_t corners = static_cast<std::size_t>(scratch.tiles_x + 1) * static_cast<std::size_t>(scratch.tiles_y + 1);
+  const PooledArray<std::uint32_t> counts(parts * tiles), changes(parts * corners);
 #pragma omp parallel for schedule(static)
   for (std::size_t k = 0; k < parts; ++k) {
     const auto [begin, end] = part_of(keys.size(), k, parts);
-    count_pairs(scratch, keys.data() + begin, end - begin, counts.data() + k * tiles);
+    count_pairs(scratch, keys.data() + begin, end - begin, changes.data() + k * corners, counts.data() + k * tiles);
   }
   scratch.tile_start = PooledArray<std::uint32_t>(tiles + 1);
   places_from_counts(counts.data(), parts, tiles, scratch.tile_start.data());
