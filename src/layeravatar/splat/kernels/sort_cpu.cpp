@@ -121,29 +121,20 @@ void count_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count
 
 // Writes the splats' pairs to the tiles' lists, of which next[tile] is the next free place.
 void list_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count, std::uint32_t* next) {
-  constexpr std::int64_t kFew = 4;
-  SplatPair nowhere{};
-  std::uint32_t none = 0;
   for (std::size_t k = 0; k < count; ++k) {
     const SplatTiles& p = tiles_of(scratch, keys, count, k);
+    // One loop, whose end is the only hard branch.
     const std::int64_t width = p.x1 - p.x0, pairs = static_cast<std::int64_t>(pairs_of(p));
-    std::int64_t tile = std::int64_t{p.y0} * scratch.tiles_x + p.x0;
+    std::uint32_t* tile = next + std::int64_t{p.y0} * scratch.tiles_x + p.x0;
     std::int64_t left = width;
-    const auto visit = [&](std::int64_t slot, bool counts) {
-      std::uint32_t* at = counts ? next + tile : &none;
-      SplatPair* to = counts ? scratch.pairs.data() + *at : &nowhere;
-      *to = {keys[k].index, p.first_slot + static_cast<std::uint32_t>(slot), 0, p.component};
+    for (std::int64_t pair = 0; pair < pairs; ++pair) {
+      SplatPair* to = scratch.pairs.data() + (*tile)++;
       __builtin_prefetch(to + kAheadInList, 1);
-      ++*at;
+      *to = {keys[k].index, p.first_slot + static_cast<std::uint32_t>(pair), 0, p.component};
       const bool row_ends = --left == 0;
       tile += row_ends ? scratch.tiles_x - width + 1 : 1;
       left = row_ends ? width : left;
-    };
-    // A few, whatever their number: the end of a loop would be guessed wrong.
-    if (pairs <= kFew)
-      for (std::int64_t slot = 0; slot < kFew; ++slot) visit(slot, slot < pairs);
-    else
-      for (std::int64_t slot = 0; slot < pairs; ++slot) visit(slot, true);
+    }
   }
 }
 
