@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -96,17 +97,17 @@ PooledArray<Key> sort_keys(PooledArray<Key> keys, std::uint32_t least, std::uint
   return keys;
 }
 
-const SplatTiles& tiles_of(const SplatScratch& scratch, const Key* keys, std::size_t count, std::size_t k) {
-  __builtin_prefetch(&scratch.places[keys[std::min(k + kAhead, count - 1)].index]);
+const SplatTiles& tiles_of(const SplatScratch& scratch, std::span<const Key> keys, std::size_t k) {
+  __builtin_prefetch(&scratch.places[keys[std::min(k + kAhead, keys.size() - 1)].index]);
   return scratch.places[keys[k].index];
 }
 
 // How many of the splats touch each tile: what changes [tiles_y + 1, tiles_x + 1] from tile to tile, summed up along rows and columns.
-void count_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count, std::uint32_t* changes, std::uint32_t* counts) {
+void count_pairs(const SplatScratch& scratch, std::span<const Key> keys, std::uint32_t* changes, std::uint32_t* counts) {
   const std::size_t columns = static_cast<std::size_t>(scratch.tiles_x), pitch = columns + 1;
   std::fill_n(changes, pitch * static_cast<std::size_t>(scratch.tiles_y + 1), 0U);
-  for (std::size_t k = 0; k < count; ++k) {
-    const SplatTiles& p = tiles_of(scratch, keys, count, k);
+  for (std::size_t k = 0; k < keys.size(); ++k) {
+    const SplatTiles& p = tiles_of(scratch, keys, k);
     std::uint32_t *top = changes + static_cast<std::size_t>(p.y0) * pitch, *bottom = changes + static_cast<std::size_t>(p.y1) * pitch;
     ++top[p.x0], --top[p.x1], --bottom[p.x0], ++bottom[p.x1];
   }
@@ -120,9 +121,9 @@ void count_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count
 }
 
 // Writes the splats' pairs to the tiles' lists, of which next[tile] is the next free place.
-void list_pairs(const SplatScratch& scratch, const Key* keys, std::size_t count, std::uint32_t* next) {
-  for (std::size_t k = 0; k < count; ++k) {
-    const SplatTiles& p = tiles_of(scratch, keys, count, k);
+void list_pairs(const SplatScratch& scratch, std::span<const Key> keys, std::uint32_t* next) {
+  for (std::size_t k = 0; k < keys.size(); ++k) {
+    const SplatTiles& p = tiles_of(scratch, keys, k);
     // One loop, whose end is the only hard branch.
     const std::int64_t width = p.x1 - p.x0, pairs = static_cast<std::int64_t>(pairs_of(p));
     std::uint32_t* tile = next + std::int64_t{p.y0} * scratch.tiles_x + p.x0;
@@ -189,19 +190,17 @@ void project_and_sort(const SplatInput& in, SplatScratch& scratch) {
   const auto tiles = static_cast<std::size_t>(scratch.tiles_x) * static_cast<std::size_t>(scratch.tiles_y);
   const std::size_t corners = static_cast<std::size_t>(scratch.tiles_x + 1) * static_cast<std::size_t>(scratch.tiles_y + 1);
   const PooledArray<std::uint32_t> counts(parts * tiles), changes(parts * corners);
-#pragma omp parallel for schedule(static)
-  for (std::size_t k = 0; k < parts; ++k) {
+  const auto part = [&](std::size_t k) {
     const auto [begin, end] = part_of(keys.size(), k, parts);
-    count_pairs(scratch, keys.data() + begin, end - begin, changes.data() + k * corners, counts.data() + k * tiles);
-  }
+    return std::span<const Key>(keys.data() + begin, end - begin);
+  };
+#pragma omp parallel for schedule(static)
+  for (std::size_t k = 0; k < parts; ++k) count_pairs(scratch, part(k), changes.data() + k * corners, counts.data() + k * tiles);
   scratch.tile_start = PooledArray<std::uint32_t>(tiles + 1);
   places_from_counts(counts.data(), parts, tiles, scratch.tile_start.data());
   scratch.pairs = PooledArray<SplatPair>(all.slots);
 #pragma omp parallel for schedule(static)
-  for (std::size_t k = 0; k < parts; ++k) {
-    const auto [begin, end] = part_of(keys.size(), k, parts);
-    list_pairs(scratch, keys.data() + begin, end - begin, counts.data() + k * tiles);
-  }
+  for (std::size_t k = 0; k < parts; ++k) list_pairs(scratch, part(k), counts.data() + k * tiles);
 }
 
 }  // namespace layeravatar::splat
